@@ -97,7 +97,10 @@ source = Table(
     Column("held_observation", String),
     Column("held_since", Double),
     Column("held_reason", Text),
-    Column("counts", Text, nullable=False, server_default="{}"),  # JSON {unsupported, skipped}: what the last whole look counted
+    # kept by apply, publish and purge, so that status costs nothing; the sweep counts them anew
+    Column("chunks", BigInteger, nullable=False, server_default="0"),  # of live and held revisions, in the serving generation
+    Column("tombstones", BigInteger, nullable=False, server_default="0"),  # not yet purged
+    Column("retain", Boolean, nullable=False, server_default=text("false")),  # a dead source whose points stay
     Column("seq", BigInteger, nullable=False),
     Index("ix_source_live_name", "namespace", "name", unique=True, sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),
     sqlite_autoincrement=True,
@@ -125,7 +128,7 @@ document = Table(
     Column("uri", Name, nullable=False),
     # pending: listed, nothing published yet. live: `revision_id` is served. held: hidden until confirmed or back.
     # dead: tombstoned. expired: its time-to-live passed while the origin still lists it.
-    # refused: listed, but no text can be had from it (failed or unsupported); nothing is served.
+    # refused: listed, but nothing can be had from it; `failure` says why (Unsupported, Skipped, TooLarge, ...).
     Column("state", String, nullable=False),
     Column("revision_id", Id),  # the live (or held) revision
     Column("version", Text),  # as last listed
@@ -139,7 +142,7 @@ document = Table(
     # the queue of loading: set while a version is wanted that is not published
     Column("wanted", Text),
     Column("wanted_since", Double),
-    Column("wanted_class", Integer, nullable=False, server_default="0"),  # 0 a change, 1 an addition, 2 a rebuild
+    Column("wanted_class", Integer, nullable=False, server_default="0"),  # 0 a change, 1 an addition, 2 a rebuild; 9: not decided yet, not to be loaded
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("retry_at", Double),
     Column("failure", String),  # why the wanted version is not served, else null
@@ -149,7 +152,8 @@ document = Table(
     Column("seq", BigInteger, nullable=False),
     UniqueConstraint("source_id", "uri"),
     Index("ix_document_wanted", "source_id", "wanted_class", "id", sqlite_where=text("wanted is not null"), postgresql_where=text("wanted is not null")),
-    Index("ix_document_state", "source_id", "state", sqlite_where=text("state <> 'live'"), postgresql_where=text("state <> 'live'")),
+    Index("ix_document_state", "source_id", "state", "failure"),
+    Index("ix_document_verified", "source_id", sqlite_where=text("verified_at is not null"), postgresql_where=text("verified_at is not null")),
     Index("ix_document_stale", "stale_at", sqlite_where=text("stale_at is not null"), postgresql_where=text("stale_at is not null")),
     sqlite_autoincrement=True,
 )
@@ -167,6 +171,7 @@ revision = Table(
     Column("observed_at", Double, nullable=False),  # when this version was first seen: the time-to-live counts from here
     Column("expires_at", Double),  # front matter
     Column("conflict_key", Text),
+    Column("chunks", Integer, nullable=False),  # in the serving generation, quarantined ones left out
     Column("seq", BigInteger, nullable=False),  # published with
     Index("ix_revision_document_id", "document_id"),
     Index("ix_revision_conflict", "conflict_key", sqlite_where=text("conflict_key is not null and state = 'live'"), postgresql_where=text("conflict_key is not null and state = 'live'")),
@@ -244,6 +249,7 @@ tombstone = Table(
     Column("purged_at", Double),
     Index("ix_tombstone_source_id", "source_id", "id"),
     Index("ix_tombstone_seq", "seq"),
+    Index("ix_tombstone_digest", "source_id", "digest"),
     Index("ix_tombstone_unpurged", "at", sqlite_where=text("purged_at is null"), postgresql_where=text("purged_at is null")),
     sqlite_autoincrement=True,
 )
@@ -285,6 +291,7 @@ generation = Table(
     Column("dimensions", Integer, nullable=False),
     Column("sparse", Boolean, nullable=False),
     Column("state", String, nullable=False),  # building | serving | retired
+    Column("degraded", Text),  # why it is less than what was asked for (no model installed), for status
     Column("created_at", Double, nullable=False),
     Index("ix_generation_index_key", "index_key", "state"),
     sqlite_autoincrement=True,

@@ -38,11 +38,11 @@ class Read:
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
 
-    def rows(self, statement: sa.Executable, params: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+    def rows(self, statement: sa.Executable, params: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows of `statement`."""
         return self.connection.execute(statement, params or {}).all()
 
-    def row(self, statement: sa.Executable, params: Mapping[str, Any] | None = None) -> sa.Row[Any] | None:
+    def row(self, statement: sa.Executable, params: Mapping[str, Any] | None = None) -> Any | None:
         """The first row, or None."""
         return self.connection.execute(statement, params or {}).first()
 
@@ -50,7 +50,7 @@ class Read:
         """The first column of the first row, or None."""
         return self.connection.execute(statement, params or {}).scalar()
 
-    def stream(self, statement: sa.Executable, params: Mapping[str, Any] | None = None, size: int = 2000) -> Iterator[sa.Row[Any]]:
+    def stream(self, statement: sa.Executable, params: Mapping[str, Any] | None = None, size: int = 2000) -> Iterator[Any]:
         """Rows in batches of `size`, so that memory does not grow with the answer."""
         result = self.connection.execution_options(yield_per=size).execute(statement, params or {})
         with result:
@@ -72,7 +72,7 @@ class Write(Read):
 
     def run(self, statement: sa.Executable, params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
         """Execute; a sequence of params is one executemany, and an empty one does nothing harmful: do not pass it."""
-        return self.connection.execute(statement, params or {})  # type: ignore[return-value]
+        return self.connection.execute(statement, params or {})
 
     def many(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute once a row; nothing for no rows."""

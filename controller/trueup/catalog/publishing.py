@@ -1,0 +1,278 @@
+"""Loading's side of the catalog: what is wanted, the vector cache, and `publish`, by which a revision becomes live."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from trueup.catalog.looking import Removal, bury
+from trueup.catalog.store import Read, Write
+from trueup.model.index import Keys
+from trueup.model.text import Chunk, Prepared, Verdict
+
+STALE_AFTER = 5.0
+"""Seconds for which text known to be superseded is still served (`contract.md` section 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One document whose `version` is to be loaded. `kind`: 0 a change, 1 an addition, 2 a rebuild."""
+
+    document: int
+    source: int
+    uri: str
+    version: str
+    kind: int
+    size: int | None
+    attempts: int
+    acl: int
+    modified: float | None
+    observation: str | None
+
+
+_WANTED = sa.text(
+    "SELECT id, source_id, uri, wanted, wanted_class, size, attempts, acl_id, modified, observation FROM document "
+    "WHERE source_id = :source AND wanted IS NOT NULL AND wanted_class < 9 AND (retry_at IS NULL OR retry_at <= :now) ORDER BY wanted_class, id LIMIT :limit"
+)
+_SOURCES = sa.text("SELECT DISTINCT d.source_id FROM document d JOIN source s ON s.id = d.source_id WHERE d.wanted IS NOT NULL AND d.wanted_class < 9 AND s.state = 'live' AND NOT s.suspended")
+
+
+def sources_wanting(read: Read) -> list[int]:
+    """The live sources that have something to load."""
+    return [int(row[0]) for row in read.rows(_SOURCES)]
+
+
+def wanted(read: Read, source: int, now: float, limit: int, without: Collection[int]) -> list[Wanted]:
+    """Up to `limit` documents of `source` to load now: changes before additions before rebuilds; not those in `without`."""
+    rows = read.rows(_WANTED, {"source": source, "now": now, "limit": limit + len(without)})
+    return [Wanted(*row) for row in rows if row[0] not in without][:limit]
+
+
+_NEXT_RETRY = sa.text("SELECT min(retry_at) FROM document WHERE wanted IS NOT NULL AND wanted_class < 9")
+
+
+def next_retry(read: Read) -> float | None:
+    """When the next failed document is due again."""
+    value = read.value(_NEXT_RETRY)
+    return None if value is None else float(value)
+
+
+_VECTORS = sa.text("SELECT digest, dense, sparse FROM vector WHERE fingerprint = :fingerprint AND digest IN :digests").bindparams(sa.bindparam("digests", expanding=True))
+_KEEP_VECTOR = sa.text("INSERT INTO vector (fingerprint, digest, dense, sparse) VALUES (:fingerprint, :digest, :dense, :sparse) ON CONFLICT DO NOTHING")
+_KEEP_BODY = sa.text("INSERT INTO body (digest, data) VALUES (:digest, :data) ON CONFLICT DO NOTHING")
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """One row of the vector cache: packed as the table says."""
+
+    digest: str
+    dense: bytes | None
+    sparse: bytes | None
+
+
+def cached(read: Read, fingerprint: str, digests: Sequence[str]) -> dict[str, Cached]:
+    """What the cache holds of `digests` for the embedder `fingerprint`."""
+    found: dict[str, Cached] = {}
+    for start in range(0, len(digests), 500):
+        for row in read.rows(_VECTORS, {"fingerprint": fingerprint, "digests": list(digests[start : start + 500])}):
+            found[row[0]] = Cached(row[0], row[1], row[2])
+    return found
+
+
+def keep_vectors(tx: Write, fingerprint: str, rows: Iterable[Cached]) -> None:
+    """Put vectors into the cache, so that nothing is embedded twice whatever happens next."""
+    tx.many(_KEEP_VECTOR, [{"fingerprint": fingerprint, "digest": r.digest, "dense": r.dense, "sparse": r.sparse} for r in rows])
+
+
+def pack_body(text: str) -> bytes:
+    """A codec byte and the text: 0 raw, 1 zlib where that saves a fifth."""
+    raw = text.encode()
+    if len(raw) >= 128:
+        packed = zlib.compress(raw, 1)
+        if len(packed) * 5 < len(raw) * 4:
+            return b"\x01" + packed
+    return b"\x00" + raw
+
+
+def unpack_body(data: bytes) -> str:
+    """The text that `pack_body` packed."""
+    return (zlib.decompress(data[1:]) if data[0] == 1 else data[1:]).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One document, loaded, embedded, and with its points in the index.
+
+    Attributes:
+        points: per generation id, the point ids in order of `prepared.chunks` (quarantined chunks have an id, and no point).
+        serving: the generation whose chunks are counted.
+        source_revision: of the source, at the look that listed `wanted.version`.
+    """
+
+    wanted: Wanted
+    prepared: Prepared
+    settings: str
+    points: Mapping[int, Sequence[str]]
+    serving: int
+    observed_at: float
+
+
+_FENCE = sa.text(
+    "SELECT d.id, d.state, d.revision_id, d.wanted, d.acl_id, s.revision AS source_revision, s.observation, r.digest, r.observed_at, r.chunks "
+    "FROM document d JOIN source s ON s.id = d.source_id LEFT JOIN revision r ON r.id = d.revision_id "
+    "WHERE d.id = :document AND s.epoch = :epoch AND s.state = 'live'"
+)
+_REVISION = sa.text(
+    "INSERT INTO revision (document_id, source_id, state, version, digest, source_revision, observed_at, expires_at, conflict_key, chunks, seq) "
+    "VALUES (:document, :source, 'live', :version, :digest, :source_revision, :observed_at, :expires_at, :conflict_key, :chunks, :seq) RETURNING id"
+)
+_CHUNK = sa.text(
+    "INSERT INTO chunk (point_id, revision_id, generation_id, ordinal, digest, byte_start, byte_end, line_start, line_end, heading, verdict, findings) "
+    "VALUES (:point, :revision, :generation, :ordinal, :digest, :byte_start, :byte_end, :line_start, :line_end, :heading, :verdict, :findings)"
+)
+_LIVE = sa.text(
+    "UPDATE document SET state = 'live', revision_id = :revision, settings = :settings, wanted = NULL, wanted_since = NULL, stale_at = NULL, attempts = 0, retry_at = NULL, "
+    "failure = NULL, failure_message = NULL, quarantined = :quarantined, seq = :seq WHERE id = :document"
+)
+_TOUCH_REVISION = sa.text("UPDATE revision SET version = :version, observed_at = :observed_at, source_revision = :source_revision WHERE id = :revision")
+_RETIRE = sa.text("UPDATE revision SET state = 'dead' WHERE id = :revision")
+_RETIRE_POINTS = sa.text("INSERT INTO outbox (generation_id, point_id) SELECT generation_id, point_id FROM chunk WHERE revision_id = :revision AND verdict <> 'Quarantined'")
+_COUNT_CHUNKS = sa.text("UPDATE source SET chunks = chunks + :chunks, changed_at = :now WHERE id = :source")
+_LINEAGE = sa.text(
+    "UPDATE tombstone SET reason = 'Moved', successor = :uri WHERE source_id = :source AND digest = :digest AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri "
+    "AND id = (SELECT min(id) FROM tombstone WHERE source_id = :source AND digest = :digest AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri)"
+)
+_STRAY = sa.text("INSERT INTO outbox (generation_id, point_id) VALUES (:generation, :point)")
+
+
+def publish(tx: Write, publication: Publication, epoch: int) -> bool:
+    """Make a loaded revision the live one, and tombstone the one it supersedes, in one transaction.
+
+    Returns False, and leaves the new points to be erased, if the source's epoch moved on or the version is no longer wanted.
+    """
+    wanted_, prepared = publication.wanted, publication.prepared
+    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
+    if row is None or row.wanted != wanted_.version:
+        tx.many(_STRAY, [{"generation": g, "point": p} for g, points in publication.points.items() for p in points])
+        return False
+    seq = tx.allot()
+    if row.revision_id is not None:
+        if row.digest != prepared.digest:
+            bury(tx, [Removal(wanted_.document, "Superseded")], wanted_.observation or row.observation or "", seq)
+        else:
+            tx.run(_RETIRE, {"revision": row.revision_id})
+            tx.run(_RETIRE_POINTS, {"revision": row.revision_id})
+            tx.run(_COUNT_CHUNKS, {"source": wanted_.source, "chunks": -row.chunks, "now": tx.now})
+    servable = sum(chunk.verdict is not Verdict.QUARANTINED for chunk in prepared.chunks)
+    same = row.revision_id is not None and row.digest == prepared.digest and wanted_.kind == 2
+    revision = int(
+        tx.run(
+            _REVISION,
+            {
+                "document": wanted_.document,
+                "source": wanted_.source,
+                "version": wanted_.version,
+                "digest": prepared.digest,
+                "source_revision": row.source_revision,
+                "observed_at": row.observed_at if same else publication.observed_at,
+                "expires_at": prepared.expires_at,
+                "conflict_key": prepared.conflict_key,
+                "chunks": servable,
+                "seq": seq,
+            },
+        ).scalar_one()
+    )
+    for generation, points in publication.points.items():
+        tx.many(_CHUNK, [_chunk(chunk, point, revision, generation) for chunk, point in zip(prepared.chunks, points, strict=True)])
+    tx.many(_KEEP_BODY, [{"digest": c.digest, "data": pack_body(c.text)} for c in prepared.chunks if c.verdict is not Verdict.QUARANTINED])
+    quarantined = any(chunk.verdict is Verdict.QUARANTINED for chunk in prepared.chunks)
+    tx.run(_LIVE, {"document": wanted_.document, "revision": revision, "settings": publication.settings, "quarantined": quarantined, "seq": seq})
+    tx.run(_COUNT_CHUNKS, {"source": wanted_.source, "chunks": servable, "now": tx.now})
+    if row.revision_id is None and wanted_.observation is not None:
+        tx.run(_LINEAGE, {"source": wanted_.source, "digest": prepared.digest, "observation": wanted_.observation, "uri": wanted_.uri})
+    if quarantined:
+        rules = sorted({finding for chunk in prepared.chunks if chunk.verdict is Verdict.QUARANTINED for finding in chunk.findings})
+        tx.audit("Quarantine", principal="controller", object=f"document/{wanted_.document}", decision="Quarantined", data={"rules": rules})
+    return True
+
+
+def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str, object]:
+    start, end = chunk.span.bytes or (None, None)
+    return {
+        "point": point,
+        "revision": revision,
+        "generation": generation,
+        "ordinal": chunk.ordinal,
+        "digest": chunk.digest,
+        "byte_start": start,
+        "byte_end": end,
+        "line_start": chunk.span.lines[0],
+        "line_end": chunk.span.lines[1],
+        "heading": json.dumps(chunk.heading, ensure_ascii=False),
+        "verdict": chunk.verdict.value,
+        "findings": json.dumps(chunk.findings) if chunk.findings else None,
+    }
+
+
+def touch(tx: Write, wanted_: Wanted, digest: str, settings: str, epoch: int, observed_at: float) -> bool:
+    """The same bytes at a new version: nothing is embedded, no point moves. False if that is not (or no longer) so."""
+    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
+    if row is None or row.wanted != wanted_.version or row.revision_id is None or row.digest != digest:
+        return False
+    tx.run(_TOUCH_REVISION, {"revision": row.revision_id, "version": wanted_.version, "observed_at": observed_at, "source_revision": row.source_revision})
+    tx.run(_TOUCHED, {"document": wanted_.document, "settings": settings, "seq": tx.allot()})
+    return True
+
+
+_TOUCHED = sa.text(
+    "UPDATE document SET state = CASE WHEN state = 'held' THEN 'live' ELSE state END, settings = :settings, wanted = NULL, wanted_since = NULL, stale_at = NULL, attempts = 0, retry_at = NULL, "
+    "failure = NULL, failure_message = NULL, seq = :seq WHERE id = :document"
+)
+_FAIL = sa.text(
+    "UPDATE document SET failure = :failure, failure_message = :message, attempts = attempts + 1, retry_at = :retry_at, "
+    "state = CASE WHEN revision_id IS NULL THEN 'refused' ELSE state END WHERE id = :document AND wanted = :version "
+    "AND EXISTS (SELECT 1 FROM source s WHERE s.id = source_id AND s.epoch = :epoch AND s.state = 'live')"
+)
+_UNWANT = sa.text("UPDATE document SET state = :state, failure = :failure, failure_message = :message, wanted = NULL, settings = :settings WHERE id = :document")
+
+
+def fail(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, retry_at: float | None) -> None:
+    """A document could not be loaded. It fails alone; what it superseded goes Stale by itself.
+
+    `retry_at` None: the same bytes cannot do better, so it waits for another version or other settings.
+    """
+    tx.run(_FAIL, {"document": wanted_.document, "version": wanted_.version, "failure": failure, "message": message, "retry_at": retry_at if retry_at is not None else 1e18, "epoch": epoch})
+
+
+def refuse(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, settings: str, *, state: str = "refused") -> None:
+    """No text can ever be had from this version: what it superseded is tombstoned, and the row remembers why."""
+    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
+    if row is None or row.wanted != wanted_.version:
+        return
+    if row.revision_id is not None:
+        bury(tx, [Removal(wanted_.document, "Superseded")], wanted_.observation or row.observation or "", tx.allot())
+    tx.run(_UNWANT, {"document": wanted_.document, "state": state, "failure": failure, "message": message, "settings": settings})
+
+
+_GONE = sa.text("UPDATE document SET wanted = NULL, wanted_since = NULL, version = NULL WHERE id = :document AND wanted = :version")
+
+
+def forget_version(tx: Write, wanted_: Wanted) -> None:
+    """The version vanished before it was read: the next look finds out what is there now (no version equals NULL)."""
+    tx.run(_GONE, {"document": wanted_.document, "version": wanted_.version})
+
+
+def folders(uri: str) -> tuple[str, ...]:
+    """Every folder above `uri`: `a/b/c.md` lies in `a` and `a/b`."""
+    parts = uri.split("/")[:-1]
+    return tuple("/".join(parts[: n + 1]) for n in range(len(parts)))
+
+
+def keys(namespace: str, wanted_: Wanted) -> Keys:
+    """The index keys of a document about to be published."""
+    return Keys(tenant=namespace, source=wanted_.source, document=wanted_.document, acl=wanted_.acl, modified=wanted_.modified, folders=folders(wanted_.uri))
