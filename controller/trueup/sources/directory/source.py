@@ -1,0 +1,190 @@
+"""The Directory connector."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trueup.errors import SourceDenied, SourceMisconfigured, SourceTimeout, SourceUnavailable, TooLarge, VersionGone
+from trueup.model.listing import Complete, Content, Hint, Item, Presence, Scope
+from trueup.model.resources.contextsource import ContextSourceSpec
+from trueup.ports import Selection
+from trueup.sources.directory.listing import Walk
+from trueup.sources.directory.tree import ABSENT, FOLDER, Forbidden, fingerprint, fresh, look_at, open_file, pass_to
+from trueup.sources.directory.watch import DirectoryWatch
+from trueup.sources.naming import components
+from trueup.sources.opening import OpenContext, within_roots
+
+_BLOCK = 1 << 20
+
+
+class DirectorySource:
+    """The regular files below a folder.
+
+    The folder may be named by way of links: the name is resolved anew at every call and must still lead to a place that
+    `admitted` accepts. Below it no link is followed, and neither `forbidden` nor anything in it is ever listed or read.
+
+    Args:
+        path: the folder.
+        forbidden: folders that are never entered (TRUEUP_HOME).
+        timeout: seconds that the file system may take for one listing or one read.
+        admitted: raises SourceMisconfigured for a resolved folder that may not be a source.
+    """
+
+    def __init__(self, path: Path, forbidden: tuple[Path, ...], timeout: float, admitted: Callable[[Path], None] | None = None) -> None:
+        self._path = path
+        self._forbidden = forbidden
+        self._timeout = timeout
+        self._admitted = admitted
+
+    def revision(self) -> None:
+        """None: a folder has nothing whose equality proves that nothing below it changed."""
+        return
+
+    def observe(self, scope: Scope, selection: Selection, previous: str | None) -> Iterator[Item | Complete]:
+        """The files in `scope`. A place that cannot be read becomes a gap; the root itself, an outage.
+
+        Raises:
+            SourceUnavailable: the root is missing, is no folder, cannot be read, or went while it was listed.
+            SourceTimeout: the file system took longer than the time set.
+        """
+        del previous  # a folder has no history
+        with self._root() as (root, place):
+            walk = Walk(Forbidden(self._forbidden), selection, self._timeout)
+            if scope.whole:
+                try:
+                    yield from walk.tree(os.open(".", FOLDER, dir_fd=root), "")
+                except OSError as error:
+                    raise self._outage(error) from error
+            else:
+                yield from walk.parts(root, scope.prefixes)
+            self._confirm(root, place)
+            yield Complete(gaps=tuple(walk.gaps))
+
+    def read(self, uri: str, version: str, limit: int) -> Content:
+        """The bytes of a file, if it is the file that was listed and no one touched it while it was read."""
+        began = time.monotonic()
+        with self._file(uri) as (opened, status):
+            if fingerprint(status) != version:
+                raise VersionGone
+            if status.st_size > limit:
+                raise TooLarge(limit=limit)
+            # Until its last change is older than the clock's grain, a further one could leave no mark.
+            time.sleep(fresh(status.st_ctime_ns))
+            data = bytearray()
+            while block := os.read(opened, min(_BLOCK, limit + 1 - len(data))):
+                data += block
+                if time.monotonic() - began > self._timeout:
+                    raise SourceTimeout(seconds=self._timeout)
+            if fingerprint(os.fstat(opened)) != version:
+                raise VersionGone
+        return Content(bytes(data), version)
+
+    def check(self, uri: str, version: str) -> Presence:
+        """Whether the file is still the one that was listed, by its status alone."""
+        try:
+            with self._folder(uri) as (forbidden, folder, name):
+                status = look_at(forbidden, folder, name)
+        except OSError as error:
+            if error.errno in ABSENT:
+                return Presence.ABSENT
+            raise self._refusal(error) from error
+        return Presence.SAME if fingerprint(status) == version else Presence.CHANGED
+
+    def watch(self, hint: Callable[[Hint], None]) -> DirectoryWatch | None:
+        """Begin to give hints; None if the system has no more watches to give, and then the interval alone decides.
+
+        When the watch is no longer `alive` (the root went, or another folder stands there), close it and watch again.
+        """
+        with self._root() as (_, place):
+            return DirectoryWatch.start(place, Forbidden(self._forbidden).paths, hint)
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    @contextmanager
+    def _root(self) -> Iterator[tuple[int, Path]]:
+        """The root's descriptor and its resolved path, opened from "/" so that no component of that path is a link."""
+        try:
+            place = Path(os.path.realpath(self._path, strict=True))
+            if self._admitted is not None:
+                self._admitted(place)
+            root = pass_to(Forbidden(self._forbidden), None, place.parts[1:])
+        except OSError as error:
+            raise self._outage(error) from error
+        try:
+            yield root, place
+        finally:
+            os.close(root)
+
+    def _confirm(self, root: int, place: Path) -> None:
+        """That the root is still where it was: a tree that is being taken away looks like one that was emptied."""
+        try:
+            there, held = os.lstat(place), os.fstat(root)
+        except OSError as error:
+            raise self._outage(error) from error
+        if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise SourceUnavailable(why="its folder was replaced while it was listed")
+
+    @contextmanager
+    def _folder(self, uri: str) -> Iterator[tuple[Forbidden, int, bytes]]:
+        """The folder that holds `uri`, and the name in it; OSError if there is no such folder."""
+        try:
+            names = components(uri)
+        except ValueError as error:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+        forbidden = Forbidden(self._forbidden)
+        with self._root() as (root, _):
+            folder = pass_to(forbidden, root, names[:-1])
+        try:
+            yield forbidden, folder, names[-1]
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _file(self, uri: str) -> Iterator[tuple[int, os.stat_result]]:
+        try:
+            with self._folder(uri) as (forbidden, folder, name):
+                opened, status = open_file(forbidden, folder, name)
+        except OSError as error:
+            if error.errno in ABSENT:
+                raise VersionGone from error
+            raise self._refusal(error) from error
+        try:
+            yield opened, status
+        except OSError as error:
+            raise self._refusal(error) from error
+        finally:
+            os.close(opened)
+
+    @staticmethod
+    def _outage(error: OSError) -> SourceUnavailable:
+        causes = {
+            errno.ENOENT: "its folder is missing; create it or correct spec.source.directory.path",
+            errno.ENOTDIR: "its path is not a folder; correct spec.source.directory.path",
+            errno.ELOOP: "its path is a loop of links; correct spec.source.directory.path",
+            errno.EACCES: "its folder may not be read; give Trueup's user the right to",
+        }
+        return SourceUnavailable(why=causes.get(error.errno or 0, f"its folder cannot be read ({error.strerror})"))
+
+    @staticmethod
+    def _refusal(error: OSError) -> SourceDenied | SourceUnavailable:
+        why = f"the file cannot be read ({error.strerror})"
+        return SourceDenied(why=why) if error.errno in (errno.EACCES, errno.EPERM) else SourceUnavailable(why=why)
+
+
+def open_source(spec: ContextSourceSpec, context: OpenContext) -> DirectorySource:
+    """The connector for a ContextSource of type Directory.
+
+    Raises:
+        SourceMisconfigured: the path lies outside the allowed roots, or in the home.
+    """
+    if spec.source.directory is None:
+        raise SourceMisconfigured(why="spec.source.directory is missing")
+    path = Path(spec.source.directory.path)
+    within_roots(path, context)
+    return DirectorySource(path, context.forbidden, context.timeout, lambda place: within_roots(place, context))
