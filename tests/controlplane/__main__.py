@@ -1,0 +1,5 @@
+"""Build the control plane, or find it built, and say where it is."""
+
+from tests.controlplane import parts
+
+print(parts().apiserver.parent)  # noqa: T201 - the answer of a command
