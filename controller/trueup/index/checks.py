@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import islice
+from operator import lt
 from typing import TypeVar
 
 import numpy as np
@@ -116,7 +117,7 @@ def check_sparse(whose: str, sparse: Sparse) -> None:
     indices, values = sparse.indices, sparse.values
     if len(indices) != len(values):
         raise IndexError_(why=f"the sparse vector of {whose} has {len(indices)} ids and {len(values)} weights")
-    if indices and (indices[0] < 0 or indices[-1] >= _TERM_LIMIT or any(a >= b for a, b in pairwise(indices))):
+    if indices and (indices[0] < 0 or indices[-1] >= _TERM_LIMIT or not all(map(lt, indices, islice(indices, 1, None)))):
         raise IndexError_(why=f"the sparse vector of {whose} has ids that do not ascend within 32 bits")
     if not all(map(math.isfinite, values)) or (values and max(map(abs, values)) > _COMPONENT_LIMIT):
         raise IndexError_(why=f"the sparse vector of {whose} has a weight that is not a finite, moderate number")
