@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,14 +31,13 @@ def within(prefix: str) -> tuple[str, dict[str, str]]:
 
 def known(read: Read, source: int, scope: Scope) -> Iterator[Known]:
     """The documents of `source` in `scope`, ascending by uri, streamed."""
-    last = ""
-    for prefix in (WHOLE,) if scope.whole else sorted(scope.prefixes):
-        condition, params = within(prefix)
-        statement = sa.text(f"{_KNOWN} AND {condition} ORDER BY uri")
-        for row in read.stream(statement, {"source": source, **params}):
-            if row[1] > last or not last:
-                last = row[1]
-                yield Known(row[0], row[1], row[2], row[3], row[4], row[5], row[6] is not None)
+    return heapq.merge(*(_known(read, source, prefix) for prefix in ((WHOLE,) if scope.whole else scope.prefixes)), key=lambda k: k.uri)
+
+
+def _known(read: Read, source: int, prefix: str) -> Iterator[Known]:
+    condition, params = within(prefix)
+    for row in read.stream(sa.text(f"{_KNOWN} AND {condition} ORDER BY uri"), {"source": source, **params}):
+        yield Known(row[0], row[1], row[2], row[3], row[4], row[5], row[6] is not None)
 
 
 _COUNT = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND state = :state")
@@ -46,6 +46,17 @@ _COUNT = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND st
 def count(read: Read, source: int, state: str) -> int:
     """How many documents of `source` are in `state`."""
     return int(read.value(_COUNT, {"source": source, "state": state}))
+
+
+_DIGESTS = sa.text("SELECT d.id, r.digest FROM document d JOIN revision r ON r.id = d.revision_id WHERE d.id IN :documents").bindparams(sa.bindparam("documents", expanding=True))
+
+
+def digests(read: Read, documents: Sequence[int]) -> dict[int, str]:
+    """The digest of the live revision of each of `documents`."""
+    found: dict[int, str] = {}
+    for start in range(0, len(documents), 500):
+        found.update({row[0]: row[1] for row in read.rows(_DIGESTS, {"documents": list(documents[start : start + 500])})})
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,7 @@ class Decision:
         source, epoch, generation: what the look began with; another epoch voids it.
         observation: its id. revision: of the source. began: when it began, which is what the lease is renewed to.
         renews: whether the whole source was read, so that leases outside `gaps` are renewed.
-        held: the documents to hide until confirmed, with `hold_reason`.
-        keep_hold: whether an earlier hold stays (False: everything held is back or removed).
+        held: the documents to hide until confirmed, with `hold_reason`; what was held before joins this hold.
     """
 
     source: int
@@ -84,8 +94,6 @@ class Decision:
     held: list[int] = field(default_factory=list)
     hold_reason: str | None = None
     restores: list[int] = field(default_factory=list)
-    confirmed: bool = False
-    first_slot: Mapping[int, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
 

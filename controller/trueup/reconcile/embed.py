@@ -1,0 +1,210 @@
+"""Slices of documents become vectors, points and publications, a batch at a time."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from trueup.catalog import generations, publishing
+from trueup.catalog.generations import Active
+from trueup.catalog.publishing import Cached, Publication, Wanted
+from trueup.catalog.store import NORMAL, Write
+from trueup.errors import IndexError_, TrueupError
+from trueup.model.index import GenerationSpec, Point
+from trueup.model.text import Chunk, Prepared, Sparse, Vectors, Verdict
+from trueup.reconcile.origin import Origin, Plant
+
+log = structlog.get_logger(__name__)
+
+SLICE = 32
+"""Chunks embedded by one call, and the most that one document gets before another's turn."""
+BATCH = 256
+"""Chunks written to the index together."""
+PATIENCE = 0.25
+"""Seconds that a batch should take at the speed of the last one, so that a change never waits long behind additions."""
+_POINTS = uuid.UUID("6e0b5f0c-2f3f-5e0a-9a43-0d3b6a1c7e55")
+
+
+def point_id(uid: str, uri: str, digest: str, generation: int, incarnation: str, ordinal: int) -> str:
+    """The id of one chunk: uuid5 over everything that tells it from any other that ever was or will be."""
+    return str(uuid.uuid5(_POINTS, "\x00".join((uid, uri, digest, str(generation), incarnation, str(ordinal)))))
+
+
+def embedded_text(heading: Sequence[str], text: str) -> str:
+    """What the model is given of a chunk: the heading path, which says what the chunk is about, and the text."""
+    return " > ".join(heading) + "\n" + text if heading else text
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One prepared document on its way. `taken` and `done` count its servable chunks."""
+
+    wanted: Wanted
+    origin: Origin
+    epoch: int
+    namespace: str
+    indexes: tuple[str, ...]
+    settings: str
+    prepared: Prepared
+    size: int
+    observed_at: float
+    incarnation: str = field(default_factory=lambda: secrets.token_hex(8))
+    taken: int = 0
+    done: int = 0
+    failed: bool = False
+    vectors: dict[int, dict[str, Vectors]] = field(default_factory=dict)
+    """By generation and chunk digest. The points are written only when all are there, right before the publication."""
+    chunks: list[Chunk] = field(init=False)
+    """The chunks that get a point."""
+
+    def __post_init__(self) -> None:
+        self.chunks = [chunk for chunk in self.prepared.chunks if chunk.verdict is not Verdict.QUARANTINED]
+
+    @property
+    def all_taken(self) -> bool:
+        """Whether no slice is left to take."""
+        return self.taken >= len(self.chunks)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Slices that are embedded, written and published together."""
+
+    limit: int
+    slices: list[tuple[Job, list[Chunk]]] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no further slice fits."""
+        return self.size >= self.limit or len(self.slices) >= self.limit
+
+    def take(self, job: Job) -> None:
+        """The next slice of `job`; a document without servable chunks takes part with none."""
+        chunks = job.chunks[job.taken : job.taken + SLICE]
+        job.taken += max(len(chunks), 1) if not job.chunks else len(chunks)
+        self.slices.append((job, chunks))
+        self.size += len(chunks)
+
+
+class Embedding:
+    """Turns batches into publications. Used by one thread."""
+
+    def __init__(self, plant: Plant, finished: Callable[[Job, TrueupError | None], None]) -> None:
+        self._plant = plant
+        self._finished = finished
+        self.limit = BATCH
+        """Chunks that the next batch may hold."""
+
+    def run(self, batch: Batch) -> None:
+        """Embed what the cache lacks, write the points, publish the documents that are complete."""
+        began = self._plant.clock.monotonic()
+        by_index: dict[tuple[str, ...], list[tuple[Job, list[Chunk]]]] = {}
+        for job, chunks in batch.slices:
+            if not job.failed:
+                by_index.setdefault(job.indexes, []).append((job, chunks))
+        for keys, slices in by_index.items():
+            try:
+                self._index(keys, slices)
+            except TrueupError as error:
+                log.warning("loading.batch_failed", reason=error.reason)
+                for job in {id(job): job for job, _ in slices}.values():
+                    job.failed = True
+                    self._finished(job, error)
+            except Exception as error:  # noqa: BLE001 - the thread must live; every document of the batch is told and retried
+                log.exception("loading.batch_failed")
+                for job in {id(job): job for job, _ in slices}.values():
+                    job.failed = True
+                    self._finished(job, TrueupError(f"Embedding or indexing failed with {type(error).__name__}."))
+
+        took = self._plant.clock.monotonic() - began
+        if batch.size >= SLICE and took > 0:
+            self.limit = max(SLICE, min(BATCH, int(batch.size / took * PATIENCE)))
+
+    def _index(self, keys: tuple[str, ...], slices: list[tuple[Job, list[Chunk]]]) -> None:
+        slices = self._untouched(slices)
+        with self._plant.store.read() as snapshot:
+            active = [a for key in keys for a in generations.active(snapshot, key)]
+        for generation in active:
+            vectors = self._vectors(generation.spec, [chunk for _, chunks in slices for chunk in chunks])
+            for job, chunks in slices:
+                job.vectors.setdefault(generation.spec.id, {}).update({chunk.digest: vectors[chunk.digest] for chunk in chunks})
+        for job, chunks in slices:
+            job.done += len(chunks)
+        self._publish([job for job, _ in slices if job.done >= len(job.chunks)], active)
+
+    def _untouched(self, slices: list[tuple[Job, list[Chunk]]]) -> list[tuple[Job, list[Chunk]]]:
+        """Leave out documents whose bytes are those that are live already: they only get their new version."""
+        remaining = []
+        for job, chunks in slices:
+            if job.done == 0 and job.wanted.kind == 0 and self._touch(job):
+                job.failed = True  # no further slice of it is wanted
+                self._finished(job, None)
+            else:
+                remaining.append((job, chunks))
+        return remaining
+
+    def _touch(self, job: Job) -> bool:
+        return self._plant.store.write(lambda tx: publishing.touch(tx, job.wanted, job.prepared.digest, job.settings, job.epoch, job.observed_at), NORMAL)
+
+    def _vectors(self, generation: GenerationSpec, chunks: list[Chunk]) -> dict[str, Vectors]:
+        """Vectors by chunk digest: cached ones, and the rest embedded and put into the cache."""
+        digests = list(dict.fromkeys(chunk.digest for chunk in chunks))
+        with self._plant.store.read() as snapshot:
+            found = publishing.cached(snapshot, generation.fingerprint, digests)
+        vectors = {digest: Vectors(row.dense, Sparse.unpack(row.sparse) if row.sparse is not None else None) for digest, row in found.items()}
+        missing = {chunk.digest: chunk for chunk in chunks if chunk.digest not in vectors}
+        if missing:
+            embedder = self._plant.embedders.get(generation)
+            todo = list(missing.values())
+            fresh: list[Cached] = []
+            for start in range(0, len(todo), SLICE):
+                part = todo[start : start + SLICE]
+                for chunk, made in zip(part, embedder.embed([embedded_text(c.heading, c.text) for c in part]), strict=True):
+                    vectors[chunk.digest] = made
+                    fresh.append(Cached(chunk.digest, made.dense, made.sparse.pack() if made.sparse is not None else None))
+            self._plant.store.write(lambda tx: publishing.keep_vectors(tx, generation.fingerprint, fresh), NORMAL)
+        return vectors
+
+    def _publish(self, jobs: list[Job], active: Sequence[Active]) -> None:
+        """Write the points of complete documents, and make them live. Between the two no sweep calls a point an orphan."""
+        complete = list({id(job): job for job in jobs}.values())
+        if not complete:
+            return
+        ids = {(id(job), a.spec.id): self._ids(job, a.spec) for job in complete for a in active}
+        with self._plant.publishing:
+            for a in active:
+                self._plant.index.upsert(a.spec, [point for job in complete for point in _points(job, a.spec, ids[id(job), a.spec.id])])
+
+            def unit(tx: Write) -> None:
+                if {g.spec.id for key in complete[0].indexes for g in generations.active(tx, key)} - {a.spec.id for a in active}:
+                    raise IndexError_(why="a generation was added while the documents were loaded; they are loaded again")
+                for job in complete:
+                    points = {a.spec.id: ids[id(job), a.spec.id] for a in active}
+                    publishing.publish(tx, Publication(job.wanted, job.prepared, job.settings, points, job.observed_at), job.epoch)
+
+            self._plant.store.write(unit, NORMAL)
+        for job in complete:
+            self._finished(job, None)
+
+    def _ids(self, job: Job, generation: GenerationSpec) -> list[str]:
+        uid = job.origin.view.resource.metadata.uid or ""
+        return [point_id(uid, job.wanted.uri, job.prepared.digest, generation.id, job.incarnation, n) for n in range(len(job.prepared.chunks))]
+
+
+def _points(job: Job, generation: GenerationSpec, ids: Sequence[str]) -> list[Point]:
+    vectors = job.vectors.get(generation.id, {})
+    if any(chunk.digest not in vectors for chunk in job.chunks):
+        raise IndexError_(why="a generation was added while the document was loaded; it is loaded again")
+    keys = publishing.keys(job.namespace, job.wanted)
+    return [Point(ids[chunk.ordinal], keys, vectors[chunk.digest]) for chunk in job.chunks]
+
+
+def heading_of(text: str) -> tuple[str, ...]:
+    """The heading path as the table `chunk` keeps it."""
+    return tuple(json.loads(text))

@@ -1,0 +1,249 @@
+"""A visit: what is done each time a source is due. What the declaration alone decides first, then the look, then what came of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from trueup.catalog import placing, reporting
+from trueup.catalog.placing import SourceRow
+from trueup.catalog.store import BULK, NORMAL, URGENT, Write
+from trueup.decide.conditions import Failure
+from trueup.decide.retry import Backoff
+from trueup.errors import CatalogError, EpochLost, SourceError, SourceMisconfigured, SourceTimeout
+from trueup.model.listing import History, Hint, Scope
+from trueup.model.resources import CONFIRM_DELETION, REQUESTED_AT
+from trueup.reconcile.look import Looked, look
+from trueup.reconcile.origin import Origin, Plant
+
+log = structlog.get_logger(__name__)
+
+BATCH = 2000
+_CONTROLLER = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Whom a visit tells what it did. Each takes the catalog's id of the source."""
+
+    changed: Callable[[int], None]
+    handled: Callable[[int, str], None]
+    queued: Callable[[], None]
+    removed: Callable[[], None]
+    hint: Callable[[int, Hint], None]
+    retry: Callable[[int, float], None]
+
+
+class Visits:
+    """Visits sources; called by the threads of the queue."""
+
+    def __init__(self, plant: Plant, told: Told, indexes: Callable[[], frozenset[str]]) -> None:
+        self._plant = plant
+        self._told = told
+        self._indexes = indexes
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[Origin, float, bool]] = {}
+        self.last_pass = plant.clock.monotonic()
+        """When a visit last ended, for liveness."""
+
+    def visit(self, origin: Origin, scope: Scope) -> bool:
+        """Bring one source up to date; returns whether it is healthy. Never raises: what went wrong is in its status."""
+        with origin.looking:
+            with self._lock:
+                self._running[origin.id] = (origin, self._plant.clock.monotonic(), False)
+            try:
+                return self._visit(origin, scope)
+            except EpochLost:
+                return True
+            except CatalogError:
+                log.exception("visit.catalog_failed", source=origin.key)
+                self._told.retry(origin.id, 1.0)
+                return False
+            finally:
+                with self._lock:
+                    self._running.pop(origin.id, None)
+                self.last_pass = self._plant.clock.monotonic()
+
+    def overdue(self) -> None:
+        """Tell of looks that hang beyond their source's timeout: the condition must not wait for the thread."""
+        now = self._plant.clock.monotonic()
+        with self._lock:
+            hanging = [(origin, began) for origin, began, told in self._running.values() if not told and now - began > 2 * origin.view.resource.spec.timeout_seconds]
+            for origin, began in hanging:
+                self._running[origin.id] = (origin, began, True)
+        for origin, _ in hanging:
+            with self._plant.store.read() as snapshot:
+                row = placing.source_row(snapshot, origin.id)
+            if row is not None:
+                self._failed(origin, row, SourceTimeout(seconds=origin.view.resource.spec.timeout_seconds), retry=False)
+
+    def _visit(self, origin: Origin, scope: Scope) -> bool:
+        requested = origin.view.resource.metadata.annotations.get(REQUESTED_AT)
+        row = self._row(origin)
+        if row is None or row.generation != origin.view.resource.metadata.generation:
+            return True  # gone, or declared anew this moment: the declaration makes it due again
+        if requested is not None and requested != origin.served_request:
+            self._plant.store.write(lambda tx: placing.retry_all(tx, origin.id), NORMAL)
+            scope = Scope()
+        self._confirm(origin, row)
+        self._declared(origin, row)
+        if row.suspended:
+            self._told.changed(origin.id)
+            return True
+        row = self._row(origin)
+        if row is None:
+            return True
+        healthy = self._look(origin, row, scope)
+        if requested is not None:
+            origin.served_request = requested
+            self._told.handled(origin.id, requested)
+        return healthy
+
+    def _row(self, origin: Origin) -> SourceRow | None:
+        with self._plant.store.read() as snapshot:
+            return placing.source_row(snapshot, origin.id)
+
+    # --- what the declaration alone decides ---------------------------------------------------------------------------
+
+    def _confirm(self, origin: Origin, row: SourceRow) -> None:
+        asked = origin.view.resource.metadata.annotations.get(CONFIRM_DELETION)
+        if asked is not None and asked == row.held_observation:
+            self._release(origin, row, asked, "A person confirmed it")
+
+    def _release(self, origin: Origin, row: SourceRow, observation: str, why: str) -> None:
+        def unit(tx: Write) -> int:
+            erased = placing.confirm(tx, row.id, row.epoch, observation, _CONTROLLER)
+            if erased:
+                reporting.event(tx, row.id, "Normal", "DeletionConfirmed", f"{why}: {erased} documents of observation {observation} are deleted.")
+            return erased
+
+        if self._plant.store.write(unit, URGENT):
+            self._told.removed()
+            self._told.changed(row.id)
+
+    def _declared(self, origin: Origin, row: SourceRow) -> None:
+        if row.placed != row.access:
+            self._place(origin, row)
+        if row.suspended:
+            return
+        if row.selection != origin.view.selection.digest:
+            self._exclude(origin, row)
+        wanted = 0
+        while more := self._plant.store.write(lambda tx: placing.rebuild(tx, row.id, origin.view.settings_digest), BULK):
+            wanted += more
+        if wanted:
+            self._told.queued()
+
+    def _place(self, origin: Origin, row: SourceRow) -> None:
+        """Move documents to the slots that the rules put them in now. The gate evaluates the rules meanwhile."""
+        policy = origin.view.policy
+        with self._plant.store.read() as snapshot:
+            slots = placing.slots(snapshot, row.id)
+            documents = placing.every_document(lambda after: placing.documents(snapshot, row.id, after))
+            moves = [(id_, slots[policy.place(uri)]) for id_, uri, acl, _ in documents if slots[policy.place(uri)] != acl]
+        for start in range(0, len(moves), BATCH):
+            part = moves[start : start + BATCH]
+            self._plant.store.write(lambda tx, part=part: placing.reclassify(tx, part), NORMAL)  # type: ignore[misc]
+        self._plant.store.write(lambda tx: placing.placed(tx, row.id, origin.view.access_digest), NORMAL)
+        if moves:
+            self._told.removed()
+
+    def _exclude(self, origin: Origin, row: SourceRow) -> None:
+        """What include and exclude leave out now is gone at once, whatever state the source is in."""
+        takes = origin.view.selection.takes
+        with self._plant.store.read() as snapshot:
+            documents = placing.every_document(lambda after: placing.documents(snapshot, row.id, after))
+            out = [id_ for id_, uri, _, state in documents if not takes(uri)]
+        observation = f"declared@{row.generation}"
+        self._plant.store.write(lambda tx: placing.exclude(tx, row.id, row.epoch, out, observation, origin.view.selection.digest), URGENT)
+        if out:
+            self._told.removed()
+            self._told.changed(row.id)
+
+    # --- the look, and what came of it --------------------------------------------------------------------------------
+
+    def _look(self, origin: Origin, row: SourceRow, scope: Scope) -> bool:
+        try:
+            self._index_exists(origin)
+            if row.failure is not None or row.decided_generation != row.generation or row.gaps is not None or row.held_observation is not None:
+                scope = Scope()
+            if scope.whole:
+                self._watch(origin)
+            looked = look(self._plant, origin, row, scope)
+        except SourceError as error:
+            self._failed(origin, row, error)
+            return False
+        self._succeeded(origin, row, looked, scope)
+        return True
+
+    def _index_exists(self, origin: Origin) -> None:
+        ref = origin.view.resource.spec.index_ref
+        if ref is not None and origin.view.resource.index_key() not in self._indexes():
+            raise SourceMisconfigured(why=f"its indexRef names the ContextIndex {ref.name}, which does not exist in its namespace; apply it or correct the name")
+
+    def _watch(self, origin: Origin) -> None:
+        """Watch before looking, so that no change falls between the two."""
+        if origin.watch is None or not origin.watch_alive:
+            origin.watch_with(lambda hint: self._told.hint(origin.id, hint))
+
+    def _failed(self, origin: Origin, row: SourceRow, error: SourceError, *, retry: bool = True) -> None:
+        now = self._plant.clock.now()
+        before = reporting.load_failure(row.failure)
+        count = before.count + 1 if before else 1
+        interval = origin.view.resource.spec.interval_seconds
+        wait = Backoff(first=min(1.0, interval), cap=interval).wait(count, self._plant.chance())
+        failure = Failure(error.reason, str(error)[:1000], before.since if before else now, count, now + wait)
+
+        def unit(tx: Write) -> None:
+            reporting.set_failure(tx, row.id, row.epoch, failure)
+            if before is None or before.reason != failure.reason:
+                reporting.event(tx, row.id, "Warning", "FetchFailed", failure.message)
+                tx.audit("Look", principal=_CONTROLLER, object=f"source/{row.id}", decision="Failed", reason=failure.reason)
+
+        self._plant.store.write(unit, NORMAL)
+        if retry:
+            self._told.retry(row.id, wait)
+        self._told.changed(row.id)
+
+    def _succeeded(self, origin: Origin, row: SourceRow, looked: Looked, scope: Scope) -> None:
+        before = reporting.load_failure(row.failure)
+
+        def unit(tx: Write) -> None:
+            if before is not None:
+                reporting.set_failure(tx, row.id, row.epoch, None)
+                reporting.event(tx, row.id, "Normal", "Recovered", f"The source can be read again, after {before.count} failures.")
+            if looked.history is not History.FORWARD:
+                reporting.event(tx, row.id, "Warning", "HistoryRewritten", f"The origin is at {looked.revision}, which does not follow what was served before: the source is the truth.")
+            if looked.held is not None:
+                reporting.event(tx, row.id, "Warning", "DeletionHeld", f"A suspicious listing: what it misses is hidden until observation {looked.held} is confirmed.")
+            if not looked.quiet and looked.held is None:
+                reporting.event(tx, row.id, "Normal", "Fetched", f"{looked.queued} documents are new or changed, {looked.removed} are gone.")
+                reporting.trim(tx, row.id)
+
+        if before is not None or not looked.quiet or looked.history is not History.FORWARD:
+            self._plant.store.write(unit, NORMAL)
+        if looked.queued:
+            self._told.queued()
+        if looked.removed:
+            self._told.removed()
+        if scope.whole:
+            self._confirm_by_time(origin)
+        if before is not None or not looked.quiet or row.decided_generation != row.generation or row.gaps is not None or origin.fresh_until is None:
+            self._told.changed(row.id)
+        elif scope.whole:
+            origin.fresh_until = self._plant.clock.now() + origin.view.resource.spec.freshness.max_staleness_seconds
+
+    def _confirm_by_time(self, origin: Origin) -> None:
+        """A hold that a whole look has just left standing confirms itself once `confirmAfter` has passed."""
+        after = origin.view.resource.spec.deletion.guard.confirm_after_seconds
+        if after is None:
+            return
+        with self._plant.store.read() as snapshot:
+            row = placing.source_row(snapshot, origin.id)
+            since = placing.waits_since(snapshot)
+        if row is not None and row.held_observation and row.held_since is not None and self._plant.clock.now() - max(row.held_since, since) >= after:
+            self._release(origin, row, row.held_observation, "confirmAfter has passed")
+
