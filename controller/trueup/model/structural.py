@@ -110,21 +110,22 @@ def _marked(schema: Schema, mark: Any) -> Schema:
 
 
 def _bounds(kind: str, mark: Any) -> Schema:
+    unit = "Items" if kind == "array" else "Properties"
+    bounds: Schema = {}
     match mark:
         case StringConstraints():
-            return {"minLength": mark.min_length, "maxLength": mark.max_length, "pattern": mark.pattern}
+            bounds = {"minLength": mark.min_length, "maxLength": mark.max_length, "pattern": mark.pattern}
         case Len():
-            unit = "Items" if kind == "array" else "Properties"
-            return {f"min{unit}": mark.min_length or None, f"max{unit}": mark.max_length}
+            bounds = {f"min{unit}": mark.min_length or None, f"max{unit}": mark.max_length}
         case Ge():
-            return {"minimum": mark.ge}
+            bounds = {"minimum": mark.ge}
         case Le():
-            return {"maximum": mark.le}
+            bounds = {"maximum": mark.le}
         case Format():
-            return {"format": mark.name}
+            bounds = {"format": mark.name}
         case ListMap():
-            return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [mark.key]}
-    return {}
+            bounds = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [mark.key]}
+    return bounds
 
 
 def _ruled(schema: Schema, name: str) -> Schema:

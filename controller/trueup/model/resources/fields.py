@@ -152,8 +152,8 @@ _LIFETIME = Ruled("Duration")
 _VERIFY = Ruled("VerifyOnRead")
 _BRANCH = Ruled("GitName")
 
-Duration = Annotated[str, StringConstraints(min_length=2, max_length=32, pattern=DURATION), _LIFETIME, AfterValidator(_LIFETIME.check)]
-VerifyOnRead = Annotated[str, StringConstraints(min_length=2, max_length=32, pattern=VERIFY), _VERIFY, AfterValidator(_VERIFY.check)]
+Duration = Annotated[str, StringConstraints(max_length=32, pattern=DURATION), _LIFETIME, AfterValidator(_LIFETIME.check)]
+VerifyOnRead = Annotated[str, StringConstraints(max_length=32, pattern=VERIFY), _VERIFY, AfterValidator(_VERIFY.check)]
 Quantity = Annotated[int | str, IntOrString(QUANTITY, 1, MAX_BYTES), BeforeValidator(_quantity)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=SUBDOMAIN)]
 NamespaceName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=LABEL)]
@@ -163,7 +163,7 @@ Patterns = Annotated[tuple[Pattern, ...], Len(0, 128)]
 FilePath = Annotated[str, StringConstraints(max_length=1024, pattern=PRINTABLE)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=PRINTABLE)]
 GitName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=GIT_NAME), _BRANCH, AfterValidator(_BRANCH.check)]
-Commit = Annotated[str, StringConstraints(min_length=40, max_length=64, pattern=COMMIT)]
+Commit = Annotated[str, StringConstraints(max_length=64, pattern=COMMIT)]
 PluginName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=PLUGIN)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=PRINTABLE)]
 Time = Annotated[str, StringConstraints(max_length=40), Format("date-time")]
