@@ -34,13 +34,13 @@ class Declared:
     slots: tuple[Slot, ...]
 
 
-_FIND = sa.text("SELECT id, uid, generation, spec FROM source WHERE namespace = :namespace AND name = :name AND state = 'live'")
+_FIND = sa.text("SELECT id, uid, generation, spec, index_key, next_index FROM source WHERE namespace = :namespace AND name = :name AND state = 'live'")
 _INSERT = sa.text(
     "INSERT INTO source (uid, namespace, name, state, epoch, generation, spec, index_key, settings, access, suspended, seq) "
     "VALUES (:uid, :namespace, :name, 'live', 1, :generation, :spec, :index_key, :settings, :access, :suspended, 0) RETURNING id"
 )
 _UPDATE = sa.text(
-    "UPDATE source SET generation = :generation, spec = :spec, index_key = :index_key, settings = :settings, access = :access, "
+    "UPDATE source SET generation = :generation, spec = :spec, next_index = CASE WHEN index_key = :index_key THEN NULL ELSE :index_key END, settings = :settings, access = :access, "
     "suspended = :suspended WHERE id = :id"
 )
 _SLOT = sa.text(
@@ -61,7 +61,7 @@ def declare(tx: Write, declared: Declared, principal: str) -> int:
     if row is not None and row.uid != declared.uid:
         withdraw(tx, row.id, retain=False, principal=principal)
         row = None
-    if row is not None and row.spec == declared.spec and row.generation == declared.generation:
+    if row is not None and row.spec == declared.spec and row.generation == declared.generation and declared.index_key == (row.next_index or row.index_key):
         return int(row.id)
     values = {
         "uid": declared.uid,

@@ -110,15 +110,13 @@ class Publication:
 
     Attributes:
         points: per generation id, the point ids in order of `prepared.chunks` (quarantined chunks have an id, and no point).
-        serving: the generation whose chunks are counted.
-        source_revision: of the source, at the look that listed `wanted.version`.
+        observed_at: when this version was first seen, from which its time-to-live counts.
     """
 
     wanted: Wanted
     prepared: Prepared
     settings: str
     points: Mapping[int, Sequence[str]]
-    serving: int
     observed_at: float
 
 

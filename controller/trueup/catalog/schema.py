@@ -80,6 +80,7 @@ source = Table(
     Column("generation", Integer, nullable=False),  # of the declared spec
     Column("spec", Text, nullable=False),
     Column("index_key", Name, nullable=False),  # the ContextIndex "namespace/name", or "" for the built-in default
+    Column("next_index", Name),  # the index that is to serve it once its documents are there too; loading fills both
     Column("settings", String, nullable=False),  # digest of what decides ingest
     Column("selection", String, nullable=False, server_default=""),  # digest of include/exclude that the documents were last matched with
     Column("access", String, nullable=False),  # digest of readers and rules as declared
@@ -154,6 +155,7 @@ document = Table(
     Index("ix_document_wanted", "source_id", "wanted_class", "id", sqlite_where=text("wanted is not null"), postgresql_where=text("wanted is not null")),
     Index("ix_document_state", "source_id", "state", "failure"),
     Index("ix_document_verified", "source_id", sqlite_where=text("verified_at is not null"), postgresql_where=text("verified_at is not null")),
+    Index("ix_document_acl", "acl_id", sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),  # which slots hold anything
     Index("ix_document_stale", "stale_at", sqlite_where=text("stale_at is not null"), postgresql_where=text("stale_at is not null")),
     sqlite_autoincrement=True,
 )
@@ -174,6 +176,8 @@ revision = Table(
     Column("chunks", Integer, nullable=False),  # in the serving generation, quarantined ones left out
     Column("seq", BigInteger, nullable=False),  # published with
     Index("ix_revision_document_id", "document_id"),
+    Index("ix_revision_dead", "source_id", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
+    Index("ix_revision_live", "source_id", "observed_at", sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),
     Index("ix_revision_conflict", "conflict_key", sqlite_where=text("conflict_key is not null and state = 'live'"), postgresql_where=text("conflict_key is not null and state = 'live'")),
     Index("ix_revision_expires", "expires_at", sqlite_where=text("expires_at is not null and state = 'live'"), postgresql_where=text("expires_at is not null and state = 'live'")),
     sqlite_autoincrement=True,
@@ -196,6 +200,7 @@ chunk = Table(
     Column("findings", Text),  # JSON list of rule names
     Index("ix_chunk_revision_id", "revision_id"),
     Index("ix_chunk_digest", "digest"),
+    Index("ix_chunk_generation_id", "generation_id", "point_id"),
     sqlite_with_rowid=False,
 )
 

@@ -99,6 +99,7 @@ _PURGEABLE = sa.text(
 _SUPERSEDED_REBUILDS = sa.text(
     "SELECT r.id FROM revision r WHERE r.source_id = :source AND r.state = 'dead' AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.revision_id = r.id) LIMIT :limit"
 )
+_REBUILT_SOURCES = sa.text("SELECT DISTINCT r.source_id FROM revision r WHERE r.state = 'dead' AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.revision_id = r.id)")
 _WITH_TOMBSTONES = sa.text("SELECT id, spec FROM source WHERE tombstones > 0 AND NOT retain")
 _POINTS_OF = sa.text("SELECT point_id, generation_id, digest FROM chunk WHERE revision_id = :revision")
 _ERASE_POINT = sa.text("INSERT INTO outbox (generation_id, point_id) VALUES (:generation, :point)")
@@ -116,6 +117,11 @@ _DROP_DOCUMENTS = sa.text(
 def sources_with_tombstones(read: Read) -> list[tuple[int, str]]:
     """(id, spec JSON) of the sources that have something to purge in time."""
     return [(int(row.id), str(row.spec)) for row in read.rows(_WITH_TOMBSTONES)]
+
+
+def sources_rebuilt(read: Read) -> list[int]:
+    """The sources with revisions that another chunking of the same bytes replaced."""
+    return [int(row[0]) for row in read.rows(_REBUILT_SOURCES)]
 
 
 def purge(tx: Write, source: int, until: float, limit: int = 200) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import struct
 from dataclasses import dataclass, field
 
 
@@ -101,6 +102,18 @@ class Sparse:
 
     indices: tuple[int, ...]
     values: tuple[float, ...]
+
+    def pack(self) -> bytes:
+        """Little-endian: a uint32 count, the uint32 ids, the float32 weights."""
+        count = len(self.indices)
+        return struct.pack(f"<I{count}I{count}f", count, *self.indices, *self.values)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Sparse:
+        """The vector that `pack` packed."""
+        (count,) = struct.unpack_from("<I", data)
+        numbers = struct.unpack_from(f"<{count}I{count}f", data, 4)
+        return cls(numbers[:count], numbers[count:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ log = structlog.get_logger(__name__)
 
 TICK = 1.0
 """Seconds between rounds."""
-PURGE = 10
+PURGE = 5
 """Rounds between purges."""
+PURGE_REBUILT = 60
+"""Rounds between purges of what was chunked anew: its points are dead already, so there is no hurry."""
 
 
 class Housekeeping:
@@ -62,6 +64,8 @@ class Housekeeping:
                 self._queued()  # what failed may be due for another try
                 if rounds % PURGE == 0:
                     self.purge()
+                if rounds % PURGE_REBUILT == 0:
+                    self.purge_rebuilt()
             except CatalogError:
                 log.exception("housekeeping.failed")
 
@@ -93,6 +97,11 @@ class Housekeeping:
             while not self._stopped.is_set() and self._plant.store.write(lambda tx, s=source, r=retention: settling.purge(tx, s, now - r), BULK):  # type: ignore[misc]
                 self._removed()
                 self._changed(source)
-        for origin in self._origins():
-            if self._plant.store.write(lambda tx, s=origin.id: settling.purge_rebuilt(tx, s), BULK):  # type: ignore[misc]
+
+    def purge_rebuilt(self) -> None:
+        """Erase revisions that another chunking of the same bytes replaced."""
+        with self._plant.store.read() as snapshot:
+            sources = settling.sources_rebuilt(snapshot)
+        for source in sources:
+            while not self._stopped.is_set() and self._plant.store.write(lambda tx, s=source: settling.purge_rebuilt(tx, s), BULK):  # type: ignore[misc]
                 self._removed()
