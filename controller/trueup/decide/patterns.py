@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-import pathspec
 import re2
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from trueup.errors import Invalid
 
@@ -79,12 +79,12 @@ def literal_folder(pattern: str) -> tuple[str, ...]:
 def _meaning(pattern: str) -> tuple[bool, str]:
     """Whether `pattern` says yes or no, and to what, as a regular expression."""
     try:
-        parsed = pathspec.GitIgnoreSpec.from_lines([pattern]).patterns
+        expression, includes = GitIgnoreSpecPattern.pattern_to_regex(pattern)
     except (ValueError, TypeError) as error:
         raise Invalid(_refusal(pattern)) from error
-    if len(parsed) != 1 or parsed[0].include is None or parsed[0].regex is None:
+    if expression is None or includes is None:
         raise Invalid(_refusal(pattern))
-    return bool(parsed[0].include), str(parsed[0].regex.pattern).replace("(?P<ps_d>", "(?:")
+    return bool(includes), str(expression).replace("(?P<ps_d>", "(?:")
 
 
 def _compiled(expressions: Sequence[str]) -> Any:

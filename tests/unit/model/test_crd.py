@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.unit.model.manifests import git, source
 from trueup.model import crd
 from trueup.model.crd import KINDS, drift, main, render_crds
 from trueup.model.resources import load_yaml, make_absolute, parse_manifest, parse_stored
 from trueup.model.resources.fields import Model
 from trueup.model.resources.rules import RULES
 from trueup.model.structural import object_schema
-
-from tests.unit.model.manifests import git, source
 
 ROOT = Path(__file__).parents[3]
 BANNED = ("$ref", "$defs", "discriminator", "oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "title", "const")

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from trueup.model.resources import ContextSource, ContextSourceSpec, access_digest, ingest_settings, settings_digest
 
 from tests.unit.model.manifests import source
+from trueup.model.resources import ContextSource, ContextSourceSpec, access_digest, ingest_settings, settings_digest
 
 EVERYONE = {"kind": "Everyone"}
 ALICE = {"kind": "User", "name": "alice"}

@@ -4,12 +4,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+
+from tests.unit.model.manifests import git, source
 from trueup.errors import Invalid
 from trueup.model.principal import Classification, Reader, ReaderKind
 from trueup.model.resources import ContextIndex, ContextSource, Mode, OnStale, make_absolute, parse_manifest, parse_stored
 from trueup.model.resources.fields import octets
-
-from tests.unit.model.manifests import git, source
 
 
 def _refusal(manifest: Any) -> str:

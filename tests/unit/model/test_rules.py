@@ -7,6 +7,7 @@ from typing import Any
 
 import celpy
 import pytest
+
 from trueup.model.resources.rules import RULES, Rule
 
 ROUNDS = 150
@@ -29,38 +30,24 @@ def _some(chance: random.Random, make: dict[str, Callable[[], Any]]) -> dict[str
     return {name: value() for name, value in make.items() if chance.random() < 0.6}
 
 
-def _sample(at: str, c: random.Random) -> Sample:
-    """What the schema lets through to the rules about `at`."""
-    match at:
-        case "Duration":
-            return c.choice(DURATIONS)
-        case "VerifyOnRead":
-            return c.choice(("Never", "Always", *DURATIONS))
-        case "GitName":
-            return _joined(c, NAME_PARTS)
-        case "SourceSpec":
-            kinds = ("Directory", "Git", "ConfigMap", "Plugin")
-            return {"type": c.choice(kinds), **{m: {} for m in ("directory", "git", "configMap", "plugin") if c.random() < 0.3}}
-        case "DirectorySource":
-            return {"path": _joined(c, PATH_PARTS)}
-        case "GitSource":
-            return {"url": _joined(c, URL_PARTS), "path": _joined(c, PATH_PARTS)}
-        case "GitRef":
-            return _some(c, {"branch": lambda: "b", "tag": lambda: "t", "commit": lambda: "c"})
-        case "PluginSource":
-            return {"settings": {c.choice(("", "a", "b" * 63, "c" * 64)): "v" for _ in range(c.randint(0, 2))}}
-        case "ReaderSpec":
-            kind = c.choice(("User", "Group", "ServiceAccount", "RBAC", "Everyone"))
-            return {"kind": kind, **_some(c, {"name": lambda: "n", "namespace": lambda: "s"})}
-        case "ContextSourceSpec":
-            return {"interval": c.choice(DURATIONS), "timeout": c.choice(DURATIONS)}
-        case "Freshness":
-            return {"maxStaleness": c.choice(DURATIONS), **_some(c, {"documentTTL": lambda: c.choice(DURATIONS)})}
-        case "Guard":
-            return _some(c, {"confirmAfter": lambda: c.choice(DURATIONS)})
-        case "Chunking":
-            return {"maxTokens": c.randint(32, 64), "overlap": c.randint(0, 48)}
-    raise AssertionError(f"no samples for the rules about {at}")
+KINDS = ("Directory", "Git", "ConfigMap", "Plugin")
+READERS = ("User", "Group", "ServiceAccount", "RBAC", "Everyone")
+SAMPLES: dict[str, Callable[[random.Random], Sample]] = {
+    "Duration": lambda c: c.choice(DURATIONS),
+    "VerifyOnRead": lambda c: c.choice(("Never", "Always", *DURATIONS)),
+    "GitName": lambda c: _joined(c, NAME_PARTS),
+    "SourceSpec": lambda c: {"type": c.choice(KINDS), **{m: {} for m in ("directory", "git", "configMap", "plugin") if c.random() < 0.3}},
+    "DirectorySource": lambda c: {"path": _joined(c, PATH_PARTS)},
+    "GitSource": lambda c: {"url": _joined(c, URL_PARTS), "path": _joined(c, PATH_PARTS)},
+    "GitRef": lambda c: _some(c, {"branch": lambda: "b", "tag": lambda: "t", "commit": lambda: "c"}),
+    "PluginSource": lambda c: {"settings": {c.choice(("", "a", "b" * 63, "c" * 64)): "v" for _ in range(c.randint(0, 2))}},
+    "ReaderSpec": lambda c: {"kind": c.choice(READERS), **_some(c, {"name": lambda: "n", "namespace": lambda: "s"})},
+    "ContextSourceSpec": lambda c: {"interval": c.choice(DURATIONS), "timeout": c.choice(DURATIONS)},
+    "Freshness": lambda c: {"maxStaleness": c.choice(DURATIONS), **_some(c, {"documentTTL": lambda: c.choice(DURATIONS)})},
+    "Guard": lambda c: _some(c, {"confirmAfter": lambda: c.choice(DURATIONS)}),
+    "Chunking": lambda c: {"maxTokens": c.randint(32, 64), "overlap": c.randint(0, 48)},
+}
+"""What the schema lets through to the rules about each model or kind of text."""
 
 
 class _Absent(SimpleNamespace):
@@ -91,7 +78,7 @@ def test_cel_and_predicate_agree(rule: Rule) -> None:
     chance = random.Random(rule.at)
     seen = set()
     for _ in range(ROUNDS):
-        sample = _sample(rule.at, chance)
+        sample = SAMPLES[rule.at](chance)
         admitted = bool(program.evaluate({"self": celpy.json_to_cel(_as_object(sample))}))
         assert rule.holds(_as_model(sample)) == admitted, sample
         seen.add(admitted)

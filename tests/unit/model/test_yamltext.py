@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trueup.errors import Invalid
 from trueup.model.resources import load_yaml
 
