@@ -1,0 +1,73 @@
+# Everything lives in .venv; nothing is installed outside this folder. A new machine needs Python 3.11 or newer, make and git.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The lock is whole, so pip has nothing to resolve and no build environment to make.
+INSTALL := $(PIP) install --no-deps -r
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint types imports generated lock migration setup clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trueup needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing: install it (Debian: python3-venv)." >&2; exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "installing what Trueup runs on (once)" >&2
+	@$(INSTALL) requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	@echo "installing what its tests need (once)" >&2
+	@$(INSTALL) requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/.dev  ## everything that the other targets need
+
+# --- for users -------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime  ## a minute with phantoms: delete, rename, edit, and see what an agent still gets
+	@$(BIN)/trueup models install || echo "No embedding model could be installed: the demo searches by words alone." >&2
+	@$(BIN)/python -m trueup.surfaces.cli.demo
+
+test: $(VENV)/.dev  ## every test but the long ones
+	@$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev  ## Trueup and its peers on one corpus: a table, and JSON beside it
+	@$(BIN)/python benchmarks/run.py $(BENCH)
+
+# --- for contributors ------------------------------------------------------------------------------------------------
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/.dev  ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev  ## the layers, and one importer for each client library
+	@$(BIN)/lint-imports
+
+generated: $(VENV)/.dev  ## the committed files that are made from code are what the code makes
+	@$(BIN)/python -m trueup.model.crd --check crds
+
+migration: $(VENV)/.dev  ## write the next migration from the difference between schema.py and the last one: make migration NAME=what_it_does
+	@$(BIN)/python -m trueup.catalog.migrations $(NAME)
+
+lock: | $(BIN)/python  ## pin the newest versions that pyproject.toml allows
+	@$(PIP) install "uv==0.13.9"
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group build $(LOCK) --output-file requirements/runtime.txt
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group build --group dev --constraint requirements/runtime.txt $(LOCK) --output-file requirements/dev.txt
+LOCK := --universal --python-version 3.11 --upgrade --quiet --no-header --no-annotate --no-emit-index-url
+
+clean:  ## remove what was built here (the caches too)
+	@rm -rf $(VENV) .venv-peers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .trueup-demo build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
