@@ -44,13 +44,13 @@ class FaultyIndex:
         self.pause = pause
         self.calls: list[str] = []
         self._counter = itertools.count(1)
-        self._waking = threading.Event()
+        self._changed = threading.Condition()
 
     def heal(self) -> None:
         """Work from now on, also for callers that are still waiting for their time-out."""
-        self.fault = Fault.NONE
-        self._waking.set()
-        self._waking = threading.Event()
+        with self._changed:
+            self.fault = Fault.NONE
+            self._changed.notify_all()
 
     def ensure(self, generation: GenerationSpec) -> None:
         """A write."""
@@ -117,5 +117,6 @@ class FaultyIndex:
             raise IndexError_(why="an injected fault, as on every other call")
 
     def _time_out(self) -> None:
-        self._waking.wait(self.pause)
+        with self._changed:
+            self._changed.wait_for(lambda: self.fault is Fault.NONE, timeout=self.pause)
         raise IndexError_(why="it did not answer in time")
