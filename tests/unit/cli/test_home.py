@@ -15,14 +15,14 @@ from tests.unit.cli.conftest import Ended, Server
 from trueup.gate.identity import LocalIdentity
 from trueup.gate.keys import Keys
 from trueup.model.principal import Role
-from trueup.surfaces.cli.owner import _Wall
+from trueup.surfaces.cli.owner import Wall
 from trueup.surfaces.cli.program import COMMANDS, Group
 
 Run = Callable[..., Ended]
 
 
 def caller(home: Path, token: str) -> object:
-    return LocalIdentity(Keys.load(home / "keys").token, _Wall()).verify(token)
+    return LocalIdentity(Keys.load(home / "keys").token, Wall()).verify(token)
 
 
 def test_token_prints_the_token_and_nothing_else_before_the_first_serve(trueup: Run, tmp_path: Path) -> None:

@@ -69,12 +69,8 @@ class Api:
         bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
             response = self._http.request(method, path, json=body, params=params, headers={**bearer, **(headers or {})})
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise Failed(f"No server answers at {self._where.url}; start one with `trueup serve`, or set TRUEUP_URL to where it runs.") from error
-        except httpx2.TimeoutException as error:
-            raise Failed(f"The server at {self._where.url} did not answer within {ANSWER_SECONDS:g} s; look at its log.") from error
         except httpx2.HTTPError as error:
-            raise Failed(f"The connection to {self._where.url} broke ({type(error).__name__}); see whether the server still runs and try again.") from error
+            raise self._unanswered(error) from error
         if not response.is_success:
             raise Failed(self._refusal(response, token), response.status_code)
         if not response.content:
@@ -101,6 +97,26 @@ class Api:
             if page.get("next") is None:
                 return
             cursor = {"after": page["next"]}
+
+    def lines(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[str]:
+        """Every line of an answer that is too long to be held; raises as `call` does."""
+        token = self._token()
+        try:
+            with self._http.stream("GET", path, params=params, headers={"Authorization": f"Bearer {token}"} if token else {}) as response:
+                if not response.is_success:
+                    response.read()
+                    raise Failed(self._refusal(response, token), response.status_code)
+                yield from response.iter_lines()
+        except httpx2.HTTPError as error:
+            raise self._unanswered(error) from error
+
+    def _unanswered(self, error: httpx2.HTTPError) -> Failed:
+        """One sentence about a call that no answer came to."""
+        if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
+            return Failed(f"No server answers at {self._where.url}; start one with `trueup serve`, or set TRUEUP_URL to where it runs.")
+        if isinstance(error, httpx2.TimeoutException):
+            return Failed(f"The server at {self._where.url} did not answer within {ANSWER_SECONDS:g} s; look at its log.")
+        return Failed(f"The connection to {self._where.url} broke ({type(error).__name__}); see whether the server still runs and try again.")
 
     def _refusal(self, response: httpx2.Response, token: str | None) -> str:
         """One sentence of a problem+json body, and what to do about it where it does not say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Failed(Exception):  # noqa: N818 - reads as what it is: the command failed
+class Failed(Exception):
     """What was asked was not done. Exit code 1.
 
     Attributes:

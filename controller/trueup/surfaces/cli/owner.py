@@ -15,7 +15,7 @@ TTL_SECONDS = 300.0
 """Short, because nobody keeps it: a command that runs for longer (`wait`, `get -w`) makes a new one at half of this."""
 
 
-class _Wall:
+class Wall:
     """The machine's clock."""
 
     def now(self) -> float:
@@ -60,4 +60,4 @@ def mint_token(home: Path, user: str, *, groups: Collection[str] = (), agent: st
     from trueup.gate.keys import Keys
 
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return mint(Keys.load(home / "keys").token, _Wall(), user, groups=groups, agent=agent, roles=roles, ttl=ttl)
+    return mint(Keys.load(home / "keys").token, Wall(), user, groups=groups, agent=agent, roles=roles, ttl=ttl)

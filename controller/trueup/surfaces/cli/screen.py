@@ -36,7 +36,15 @@ def line(text: object) -> str:
 
 def as_json(value: Any) -> str:
     """`value` as indented JSON. What could harm a terminal is written as an escape, which reads back as the same value."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _escaped(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def as_line(value: Any) -> str:
+    """`value` as JSON on one line."""
+    return _escaped(json.dumps(value, ensure_ascii=False))
+
+
+def _escaped(text: str) -> str:
     return "".join(json.dumps(c)[1:-1] if c != "\n" and harmful(c) else c for c in text)
 
 
