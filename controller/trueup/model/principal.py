@@ -74,10 +74,15 @@ class Caller:
     @property
     def key(self) -> str:
         """A stable name for this principal in records: kind-prefixed, so that no user can pose as a service account."""
-        who = f"sa:{self.service_account[0]}/{self.service_account[1]}" if self.service_account else f"user:{self.user}"
-        return who if self.agent is None else f"{who}+agent:{self.agent}"
+        who = f"sa:{self.service_account[0]}/{self.service_account[1]}" if self.service_account else f"user:{_escaped(self.user or '')}"
+        return who if self.agent is None else f"{who}+agent:{_escaped(self.agent)}"
 
     @property
     def operator(self) -> bool:
         """Whether this caller operates the installation."""
         return Role.OPERATOR in self.roles and self.agent is None
+
+
+def _escaped(name: str) -> str:
+    """`name` without a plus sign, so that no user's name reads like another user's agent."""
+    return name.replace("%", "%25").replace("+", "%2B")

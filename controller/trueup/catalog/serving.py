@@ -1,0 +1,169 @@
+"""What the gate reads on its hot path: the scope's slots, the candidates, their sources and texts.
+
+Each is one statement by keys, whatever the number of candidates. Lists of ids are bound with `IN`, never as row values,
+which SQLite would answer by scanning the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from trueup.catalog.publishing import unpack_body
+from trueup.catalog.store import Read
+from trueup.decide.delivery import Candidate
+from trueup.model.index import GenerationSpec
+from trueup.model.principal import Caller
+
+_IN_AT_MOST = 900
+"""Ids a statement: below the smallest limit of bound parameters of an SQLite in use (999)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of the catalog: its sequence, and the clock's high-water mark."""
+
+    sequence: int
+    mark: float
+
+
+_NOW_AT = sa.text("SELECT value, at FROM sequence WHERE id = 1")
+
+
+def moment(read: Read) -> Moment:
+    """The moment that this snapshot shows."""
+    row = read.row(_NOW_AT)
+    return Moment(0, 0.0) if row is None else Moment(int(row[0]), float(row[1]))
+
+
+_REVOKED = sa.text("SELECT 1 FROM revocation WHERE (kind = 'token' AND value = :token) OR (kind = 'user' AND value = :user AND at >= :issued) LIMIT 1")
+
+
+def revoked(read: Read, caller: Caller) -> bool:
+    """Whether the caller's token, or every token of its user issued until some time, was revoked."""
+    return read.row(_REVOKED, {"token": caller.token, "user": caller.user or "", "issued": caller.issued_at}) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One access slot of a live source; `holds`: some live document is in it."""
+
+    id: int
+    source: int
+    ordinal: int
+    readers: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A live source as far as finding it goes."""
+
+    id: int
+    namespace: str
+    name: str
+    index_key: str
+
+    @property
+    def key(self) -> str:
+        """namespace/name."""
+        return f"{self.namespace}/{self.name}"
+
+
+_SOURCES = sa.text("SELECT id, namespace, name, index_key FROM source WHERE state = 'live' ORDER BY namespace, name")
+_SLOTS = sa.text(
+    "SELECT a.id, a.source_id, a.ordinal, a.readers, EXISTS (SELECT 1 FROM document d WHERE d.acl_id = a.id AND d.state = 'live') AS holds "
+    "FROM acl a JOIN source s ON s.id = a.source_id WHERE s.state = 'live'"
+)
+_GENERATIONS = sa.text("SELECT id, index_key, fingerprint, dimensions, sparse FROM generation WHERE state = 'serving'")
+
+
+def sources(read: Read) -> tuple[SourceRow, ...]:
+    """Every live source, by name."""
+    return tuple(SourceRow(*row) for row in read.rows(_SOURCES))
+
+
+def slots(read: Read) -> tuple[SlotRow, ...]:
+    """Every access slot of every live source."""
+    return tuple(SlotRow(row[0], row[1], row[2], row[3], bool(row[4])) for row in read.rows(_SLOTS))
+
+
+def serving(read: Read) -> dict[str, GenerationSpec]:
+    """The generation that each index serves, by index key."""
+    return {row[1]: GenerationSpec(row[0], row[2], row[3], bool(row[4])) for row in read.rows(_GENERATIONS)}
+
+
+def _by_ids(sql: str) -> sa.TextClause:
+    return sa.text(sql).bindparams(sa.bindparam("ids", expanding=True))
+
+
+_CANDIDATES = _by_ids(
+    "SELECT c.point_id, c.generation_id, c.digest, c.byte_start, c.byte_end, c.line_start, c.line_end, c.heading, c.verdict, c.findings, "
+    "r.id, r.state, r.version, r.digest, r.source_revision, r.observed_at, r.expires_at, r.conflict_key, "
+    "d.id, d.source_id, d.uri, d.state, d.revision_id, d.modified, d.verified_at, d.stale_at "
+    "FROM chunk c JOIN revision r ON r.id = c.revision_id JOIN document d ON d.id = r.document_id WHERE c.point_id IN :ids"
+)
+
+
+def candidates(read: Read, points: Collection[str]) -> dict[str, Candidate]:
+    """What the catalog holds of `points`; the unknown ones are missing."""
+    found = {}
+    for row in _chunked(read, _CANDIDATES, sorted(points)):
+        found[row[0]] = Candidate(row[0], row[1], row[2], (row[3], row[4], row[5], row[6]), *row[7:])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A source as the verify step needs it; live or dead."""
+
+    id: int
+    namespace: str
+    name: str
+    alive: bool
+    index_key: str
+    spec: str
+    verified_at: float | None
+
+    @property
+    def key(self) -> str:
+        """namespace/name."""
+        return f"{self.namespace}/{self.name}"
+
+
+_STANDING = _by_ids("SELECT id, namespace, name, state, index_key, spec, verified_at FROM source WHERE id IN :ids")
+
+
+def standings(read: Read, ids: Collection[int]) -> dict[int, Standing]:
+    """The sources with `ids`."""
+    return {row[0]: Standing(row[0], row[1], row[2], row[3] == "live", *row[4:]) for row in _chunked(read, _STANDING, sorted(ids))}
+
+
+_BODIES = _by_ids("SELECT digest, data FROM body WHERE digest IN :ids")
+
+
+def texts(read: Read, digests: Collection[str]) -> dict[str, str]:
+    """Chunk texts by digest; one that was purged is missing."""
+    return {row[0]: unpack_body(row[1]) for row in _chunked(read, _BODIES, sorted(digests))}
+
+
+def _chunked(read: Read, statement: sa.TextClause, ids: Sequence[object]) -> list[sa.Row[Any]]:
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(ids), _IN_AT_MOST):
+        rows.extend(read.rows(statement, {"ids": ids[start : start + _IN_AT_MOST]}))
+    return rows
+
+
+INCOMPLETE = "Incomplete"
+"""What is said of a source whose last listing had gaps. Never where they are: a name is content too."""
+
+_AILING = sa.text("SELECT id, failure FROM source WHERE state = 'live' AND (failure IS NOT NULL OR gaps IS NOT NULL) ORDER BY namespace, name")
+
+
+def ailing(read: Read) -> dict[int, str]:
+    """The reason why each source that is not healthy is not, by id."""
+    return {int(source): INCOMPLETE if failure is None else str(json.loads(failure)["reason"]) for source, failure in read.rows(_AILING)}

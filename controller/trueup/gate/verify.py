@@ -1,0 +1,165 @@
+"""Verify: every candidate against the catalog, in one snapshot, text included. What fails is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from trueup.catalog import serving
+from trueup.catalog.serving import Standing
+from trueup.catalog.store import Read
+from trueup.decide import freshness
+from trueup.decide.access import Slot, admits
+from trueup.decide.delivery import Candidate, Case, Terms, Why, judge, lease_of, marked_stale
+from trueup.decide.freshness import Lease
+from trueup.errors import Unauthenticated
+from trueup.gate.deps import Gate
+from trueup.gate.policies import Declared
+from trueup.model.listing import Presence
+from trueup.model.principal import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One document version at its source: what the source is asked about."""
+
+    source: int
+    uri: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a source said of one place when asked at delivery, and when; None: nothing in time."""
+
+    presence: Presence | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """One candidate that the catalog knows and the caller may read, and what became of it."""
+
+    why: Why
+    candidate: Candidate
+    standing: Standing
+    declared: Declared
+    slot: Slot
+    lease: Lease
+    stale: bool
+    text: str = field(repr=False, default="")
+
+    @property
+    def place(self) -> Place:
+        """Where it is from."""
+        return Place(self.candidate.source, self.candidate.uri, self.candidate.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The verdict on all candidates of one request, of one moment.
+
+    Attributes:
+        sequence: of the snapshot. now: when it was taken.
+        known: by point, those that the caller may read and asked for; deliverable or withheld or dead.
+        whys: for every candidate.
+    """
+
+    sequence: int
+    now: float
+    known: dict[str, Vouched]
+    whys: dict[str, Why]
+
+
+def verify(
+    gate: Gate,
+    caller: Caller,
+    points: Collection[str],
+    wanted: Callable[[Candidate], bool],
+    asked: Mapping[Place, Asked] | None = None,
+) -> Verified:
+    """Judge `points` for `caller`, with the texts of the deliverable ones.
+
+    Raises:
+        Unauthenticated: the caller's token was revoked.
+        CatalogError: the catalog could not be read; nothing may be delivered.
+    """
+    with gate.store.read() as read:
+        deny_revoked(read, caller)
+        moment = serving.moment(read)
+        now = gate.clock.now()
+        distrusted = freshness.went_back(moment.mark, now)
+        judge_one = _Judge(gate, read, caller, wanted, asked or {}, now, distrusted)
+        whys, known = judge_one.all(points)
+        texts = serving.texts(read, {found.candidate.digest for found in known.values() if found.why is Why.DELIVERED})
+    if distrusted:
+        gate.distrust()
+    for point, found in known.items():
+        if found.why is Why.DELIVERED:
+            text = texts.get(found.candidate.digest)
+            whys[point] = Why.UNKNOWN if text is None else Why.DELIVERED
+            known[point] = replace(found, why=whys[point], text=text or "")
+    return Verified(moment.sequence, now, known, whys)
+
+
+def deny_revoked(read: Read, caller: Caller) -> None:
+    """Refuse a caller whose token the catalog says is revoked.
+
+    Raises:
+        Unauthenticated: it is.
+    """
+    if serving.revoked(read, caller):
+        raise Unauthenticated
+
+
+class _Judge:
+    """Judges the candidates of one snapshot."""
+
+    def __init__(
+        self, gate: Gate, read: Read, caller: Caller, wanted: Callable[[Candidate], bool], asked: Mapping[Place, Asked], now: float, distrusted: bool
+    ) -> None:
+        self._gate, self._read, self._caller, self._wanted = gate, read, caller, wanted
+        self._asked, self._now, self._distrusted = asked, now, distrusted
+        self._admitted: dict[tuple[int, int], bool] = {}
+
+    def all(self, points: Collection[str]) -> tuple[dict[str, Why], dict[str, Vouched]]:
+        found = serving.candidates(self._read, points)
+        standings = serving.standings(self._read, {candidate.source for candidate in found.values()})
+        generations = serving.serving(self._read)
+        whys = dict.fromkeys(points, Why.UNKNOWN)
+        known: dict[str, Vouched] = {}
+        for point, candidate in found.items():
+            standing = standings[candidate.source]
+            serves = generations.get(standing.index_key)
+            vouched = self._one(candidate, standing, None if serves is None else serves.id)
+            whys[point] = vouched.why
+            if vouched.why not in {Why.SOURCE_DEAD, Why.UNREADABLE, Why.FILTERED}:
+                known[point] = vouched
+        return whys, known
+
+    def _one(self, candidate: Candidate, standing: Standing, generation: int | None) -> Vouched:
+        declared = self._gate.policies.of(standing.spec)
+        slot = declared.slot(candidate.uri)
+        terms = Terms(standing.alive, generation, standing.verified_at, declared.max_staleness, declared.on_stale_flag, declared.document_ttl)
+        asked = self._asked.get(Place(candidate.source, candidate.uri, candidate.version))
+        lease = _asked_lease(asked, lease_of(candidate, terms, self._now), terms, candidate, self._now)
+        case = Case(candidate, terms, self._readable(standing, slot), self._wanted(candidate), self._now, lease, self._distrusted)
+        why = judge(case)
+        if asked is not None and asked.presence in {Presence.CHANGED, Presence.ABSENT} and why in {Why.DELIVERED, Why.STALE}:
+            why = Why.GONE
+        return Vouched(why, candidate, standing, declared, slot, lease, marked_stale(case))
+
+    def _readable(self, standing: Standing, slot: Slot) -> bool:
+        key = (standing.id, slot.ordinal)
+        if key not in self._admitted:
+            self._admitted[key] = admits(slot.readers, self._caller, standing.key)
+        return self._admitted[key]
+
+
+def _asked_lease(asked: Asked | None, lease: Lease, terms: Terms, candidate: Candidate, now: float) -> Lease:
+    """The lease after the source was asked: renewed if it said "the same", stale if it said nothing."""
+    if asked is None or asked.presence in {Presence.CHANGED, Presence.ABSENT}:
+        return lease
+    if asked.presence is None:
+        return replace(lease, stale=True)
+    return freshness.lease(now, asked.at, terms.max_staleness, candidate.stale_at)

@@ -1,0 +1,65 @@
+"""The server loop: one line when it answers, SIGTERM drains, and event streams do not hold it up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+DRAIN = 10
+"""Seconds that requests in flight get after SIGTERM. Without a bound an open event stream would keep the process for ever."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], closing: threading.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._closing = closing
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does it, and then tell that it answers."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End event streams first: uvicorn waits for every open response."""
+        self._closing.set()
+        super().handle_exit(sig, frame)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(1024)
+    return listener
+
+
+def run(app: FastAPI, listener: socket.socket, ready: Callable[[], None], closing: threading.Event) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=32 * 1024,
+        limit_concurrency=None,
+    )
+    _Server(config, ready, closing).run(sockets=[listener])
