@@ -88,9 +88,9 @@ def test_a_service_account_has_no_rights_until_they_are_bound(control_plane: Con
     with pytest.raises(KubectlError, match=rf'"system:serviceaccount:{namespace}:somebody" cannot list resource "configmaps"'):
         control_plane.kubectl("get", "configmaps", as_=somebody)
     control_plane.kubectl("create", "rolebinding", "reads", "--clusterrole=view", f"--serviceaccount={namespace}:somebody", f"--namespace={namespace}")
-    control_plane.wait("the binding is known to the authorizer", lambda: control_plane.can("list", "configmaps", as_=somebody), 5)
-    assert not control_plane.can("list", "configmaps", "--namespace=kube-system", as_=somebody)
-    assert not control_plane.can("list", "secrets", as_=somebody)
+    control_plane.wait("the binding is known to the authorizer", lambda: control_plane.can("list", "configmaps", namespace, as_=somebody), 5)
+    assert not control_plane.can("list", "configmaps", "kube-system", as_=somebody)
+    assert not control_plane.can("list", "secrets", namespace, as_=somebody)
 
 
 def test_a_person_is_who_the_certificate_says(control_plane: ControlPlane) -> None:

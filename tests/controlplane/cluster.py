@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -121,7 +121,8 @@ class ControlPlane:
         Raises:
             KubectlError: if it ends with another code than 0.
         """
-        result = self._kubectl(arguments, as_, stdin, timeout)
+        command, environment = [self.parts.kubectl, *arguments], self.environment(as_)
+        result = subprocess.run(command, input=stdin, env=environment, cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False)
         if result.returncode != 0:
             raise KubectlError(arguments, result.stderr or result.stdout)
         return result.stdout
@@ -137,14 +138,18 @@ class ControlPlane:
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json", as_=as_))
         return found
 
-    def can(self, verb: str, resource: str, *arguments: str, name: str = "", as_: Path | None = None) -> bool:
-        """`kubectl auth can-i`; a subresource stands behind a slash."""
-        kind, _, subresource = resource.partition("/")
-        what = f"{kind}/{name}" if name else kind
-        result = self._kubectl(("auth", "can-i", verb, what, f"--subresource={subresource}", *arguments), as_)
-        if (answer := result.stdout.strip().partition(" ")[0]) not in {"yes", "no"}:
-            raise KubectlError(("auth", "can-i", verb, what, *arguments), result.stderr)
-        return answer == "yes"
+    def can(self, verb: str, resource: str, namespace: str, *, name: str = "", as_: Path | None = None) -> bool:
+        """Whether RBAC allows it there; the resource is `KIND[.GROUP][/SUBRESOURCE]`, in the namespace "" in all of them.
+
+        What `kubectl auth can-i` asks, without its guesses about kinds that are not installed.
+        """
+        whole, _, subresource = resource.partition("/")
+        kind, _, group = whole.partition(".")
+        asked = {"verb": verb, "resource": kind, "group": group, "subresource": subresource, "namespace": namespace, "name": name}
+        request = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = json.loads(self.kubectl("create", f"--raw={path}", "-f", "-", as_=as_, stdin=json.dumps(request)))
+        return bool(answer["status"]["allowed"])
 
     def environment(self, as_: Path | None = None) -> dict[str, str]:
         """The environment of a client: this kubeconfig, a home of its own, no proxy and no preferences of the machine's user."""
@@ -193,10 +198,6 @@ class ControlPlane:
                 tails = "\n".join(f"--- {server.name}\n{server.tail(5)}" for server in self._servers)
                 raise ControlPlaneError(f"Waited {seconds:g} s in vain for this: {what}.\n{tails}")
             time.sleep(0.05)
-
-    def _kubectl(self, arguments: Sequence[str], as_: Path | None, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        command = [self.parts.kubectl, *arguments]
-        return subprocess.run(command, input=stdin, env=self.environment(as_), cwd=self.home, capture_output=True, text=True, timeout=timeout, check=False)
 
     def _port_is_known(self) -> bool:
         """Whether clients already have the address, so that it cannot change any more."""
