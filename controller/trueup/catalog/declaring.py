@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from trueup.catalog.store import Write
+from trueup.catalog.store import Read, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +118,9 @@ def withdraw(tx: Write, source: int, *, retain: bool, principal: str) -> bool:
     tx.run(_COUNT_DEAD, {**params, "buried": buried})
     tx.audit("Tombstone", principal=principal, object=f"contextsource/{row.namespace}/{row.name}", decision="SourceDeleted", data={"documents": buried, "retain": retain})
     return True
+
+
+def find(read: Read, namespace: str, name: str) -> int | None:
+    """The catalog id of the live source of that name."""
+    row = read.row(_FIND, {"namespace": namespace, "name": name})
+    return None if row is None else int(row.id)

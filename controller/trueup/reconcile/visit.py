@@ -62,10 +62,23 @@ class Visits:
                 log.exception("visit.catalog_failed", source=origin.key)
                 self._told.retry(origin.id, 1.0)
                 return False
+            except Exception as error:
+                # A defect of ours, or of a plugin: it must show in the status of this source, and stop no other.
+                log.exception("visit.failed", source=origin.key)
+                self._defect(origin, error)
+                return False
             finally:
                 with self._lock:
                     self._running.pop(origin.id, None)
                 self.last_pass = self._plant.clock.monotonic()
+
+    def _defect(self, origin: Origin, error: Exception) -> None:
+        try:
+            row = self._row(origin)
+            if row is not None:
+                self._failed(origin, row, SourceError(f"Looking at the source failed with {type(error).__name__}; the log has the details."))
+        except CatalogError:
+            log.exception("visit.catalog_failed", source=origin.key)
 
     def overdue(self) -> None:
         """Tell of looks that hang beyond their source's timeout: the condition must not wait for the thread."""
