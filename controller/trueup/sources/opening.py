@@ -43,3 +43,19 @@ def within_roots(path: Path, context: OpenContext) -> None:
         raise SourceMisconfigured(why="its path lies in Trueup's own home, which is never a source; name another folder")
     if not any(place.is_relative_to(os.path.realpath(root)) for root in context.allowed_roots):
         raise SourceMisconfigured(why="its path lies outside the allowed roots; move it into one, or serve with --allow-root for it")
+
+
+def secret(credentials: Path | None, key: str) -> str | None:
+    """The value of one key of a source's credentials, without the newline that editors add; None if it has none.
+
+    Raises:
+        SourceMisconfigured: it cannot be read.
+    """
+    if credentials is None:
+        return None
+    try:
+        return (credentials / key).read_text().rstrip("\r\n") or None
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceMisconfigured(why=f"the key {key} of its Secret cannot be read") from error

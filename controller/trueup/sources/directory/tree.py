@@ -48,7 +48,7 @@ def fingerprint(status: os.stat_result) -> str:
     return marks(status)[0]
 
 
-class ForbiddenFolder(FileNotFoundError):  # noqa: N818 - to its readers it is an absence, not a fault
+class ForbiddenFolder(FileNotFoundError):
     """The folder is one of those that are never entered: to whoever asks it is not there."""
 
 

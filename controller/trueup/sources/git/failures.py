@@ -1,0 +1,74 @@
+"""What a Git server, or the way to it, can fail with, as errors of a source."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dulwich.client import HTTPUnauthorized
+from dulwich.errors import GitProtocolError, NotGitRepository
+
+from trueup.errors import SourceDenied, SourceError, SourceTimeout, SourceUnavailable
+from trueup.sources.deadline import Deadline
+
+_DENIED = "its server does not accept the credentials, or wants some"
+
+
+class Status(GitProtocolError):
+    """An HTTP answer that is not 200."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"HTTP {code}")
+        self.code = code
+
+
+def _answer(code: int) -> SourceError:
+    if code in (401, 403):
+        return SourceDenied(why=_DENIED)
+    if code in (404, 410):
+        return SourceUnavailable(why=f"its server knows no such repository (HTTP {code}), or hides it from these credentials")
+    return SourceUnavailable(why=f"its server answers HTTP {code}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        yield from (argument for argument in seen.args if isinstance(argument, BaseException))
+        reason = getattr(seen, "reason", None)
+        if isinstance(reason, BaseException):
+            yield reason
+        seen = seen.__cause__ or seen.__context__
+
+
+def _explained(error: Exception) -> SourceError:
+    for cause in _causes(error):
+        if isinstance(cause, SourceError):
+            return cause
+        if isinstance(cause, Status):
+            return _answer(cause.code)
+        if isinstance(cause, HTTPUnauthorized):
+            return SourceDenied(why=_DENIED)
+        if isinstance(cause, NotGitRepository):
+            return _answer(404)
+        if isinstance(cause, ssl.SSLError):
+            return SourceUnavailable(why="its server's TLS certificate or handshake does not hold")
+    return SourceUnavailable(why="its server breaks off or does not speak Git as it should")
+
+
+@contextmanager
+def explained(deadline: Deadline) -> Iterator[None]:
+    """Turn whatever goes wrong in talking to a server into an error of the source.
+
+    A hostile or broken server can make the client fail in ways that no list of exceptions holds; none of them says anything
+    about the documents, so each is an outage, with what happened as its cause.
+    """
+    try:
+        yield
+    except (SourceTimeout, MemoryError):
+        raise
+    except Exception as error:
+        if deadline.expired:
+            raise deadline.error from error
+        raise _explained(error) from error

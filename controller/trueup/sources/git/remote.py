@@ -1,0 +1,120 @@
+"""A repository on a server: its refs, and packs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from dulwich.client import FetchPackResult
+from dulwich.objects import ObjectID
+
+from trueup.errors import SourceError, SourceMisconfigured
+from trueup.sources.deadline import Deadline
+from trueup.sources.git import ssh
+from trueup.sources.git.bounds import Bounds, too_much
+from trueup.sources.git.failures import explained
+from trueup.sources.git.http import HttpClient
+from trueup.sources.git.reference import Reference
+from trueup.sources.opening import OpenContext
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to fetch.
+
+    Attributes:
+        wants: commits.
+        haves: commits of which everything but the ancestors is here already.
+        depth: generations of commits from each want on.
+        bare: commits without their content will do, where the server can leave it out.
+    """
+
+    wants: tuple[bytes, ...]
+    haves: tuple[bytes, ...] = ()
+    depth: int = 1
+    bare: bool = False
+
+
+class _Walker:
+    """Tells the server what we have, in the form that dulwich asks for it."""
+
+    def __init__(self, haves: Sequence[bytes]) -> None:
+        self.shallow = set(haves)
+        self._left = list(haves)
+
+    def __next__(self) -> ObjectID | None:
+        return ObjectID(self._left.pop()) if self._left else None
+
+    def ack(self, sha: ObjectID) -> None:
+        """Nothing to do: everything that we have is told in one go."""
+
+    def nak(self) -> None:
+        """As for ack."""
+
+
+class Remote:
+    """A repository behind http, https or ssh."""
+
+    def __init__(self, url: str, context: OpenContext, bounds: Bounds) -> None:
+        self._url = url
+        self._context = context
+        self._bounds = bounds
+
+    def tip(self, reference: Reference, deadline: Deadline) -> bytes:
+        """The commit that `reference` names there now.
+
+        Raises:
+            SourceError: the server could not be asked, or has no such ref.
+        """
+        prefixes = [reference.name] if reference.name is not None else [b"HEAD"]
+        with self._client(deadline) as (client, path):
+            result = client.get_refs(path, ref_prefix=prefixes)
+        if result.object_format not in (None, "sha1"):
+            raise SourceMisconfigured(why="its repository names objects by sha256, which is not read from servers")
+        return reference.among({bytes(name): sha for name, sha in result.refs.items()})
+
+    def fetch(self, wish: Wish, pack: BinaryIO, deadline: Deadline) -> None:
+        """Write a pack with what is wished for into `pack`.
+
+        Raises:
+            SourceError: the server could not be asked, refuses, or sends too much.
+        """
+        sent = 0
+
+        def keep(data: bytes) -> int:
+            nonlocal sent
+            sent += len(data)
+            if sent > self._bounds.pack:
+                raise too_much("a larger pack")
+            return pack.write(data)
+
+        def wants(refs: object, depth: int | None = None) -> list[bytes]:
+            del refs, depth
+            return list(wish.wants)
+
+        with self._client(deadline) as (client, path):
+            result: FetchPackResult = client.fetch_pack(
+                path, wants, _Walker(wish.haves), keep, depth=wish.depth, ref_prefix=[b"HEAD"], filter_spec=b"tree:0" if wish.bare else None
+            )
+        del result
+
+    @contextmanager
+    def _client(self, deadline: Deadline) -> Iterator[tuple[Any, str]]:
+        if self._url.startswith(("http://", "https://")):
+            client = HttpClient(self._url, self._context, deadline, self._bounds)
+            try:
+                with explained(deadline):
+                    yield client, ""
+            finally:
+                client.close()
+            return
+        vendor = ssh.Vendor(self._context, deadline)
+        try:
+            with explained(deadline):
+                yield ssh.client(self._url, vendor)
+        except SourceError as error:
+            if not deadline.expired and (better := vendor.explained()) is not None:
+                raise better from error
+            raise
