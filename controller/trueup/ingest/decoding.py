@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16 = (codecs.BOMUTF16_LE, codecs.BOMUTF16_BE)
 # Formats that begin with printable bytes and so could pass for text.
 _MAGIC = (b"%PDF-", b"%!PS", b"{\\rtf", b"\x1f\x8b", b"PK\x03\x04", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x7fELF", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -47,22 +47,25 @@ class Decoded:
 
 def decode(data: bytes) -> Decoded | None:
     """The text of `data`, or None where it is binary."""
-    if data.startswith(_UTF16) and not data.startswith(codecs.BOM_UTF32_LE):
+    if data.startswith(UTF16) and not data.startswith(codecs.BOM_UTF32_LE):
         text = data.decode("utf-16", "replace")
         return None if "\0" in text else Decoded(text, mapped=False)
+    if binary(data):
+        return None
     offset = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
-    if b"\0" in data or data.startswith((*_MAGIC, _LFS)):
-        return None
     body = data[offset:] if offset else data
-    head = body[:_SNIFF]
-    if len(head) - len(head.translate(None, _CONTROL)) > len(head) // 16:
-        return None
     if body.isascii():
         return Decoded(body.decode("ascii"), offset, ascii=True)
     try:
         return Decoded(body.decode("utf-8"), offset)
     except UnicodeDecodeError:
-        return None if _garbled(head) else Decoded(body.decode("utf-8", "surrogateescape"), offset, dirty=True)
+        return None if _garbled(body[:_SNIFF]) else Decoded(body.decode("utf-8", "surrogateescape"), offset, dirty=True)
+
+
+def binary(data: bytes) -> bool:
+    """Whether `data` is no text in any encoding that has ASCII in it: a NUL, a known signature, many control characters."""
+    head = data[:_SNIFF]
+    return b"\0" in data or data.startswith((*_MAGIC, _LFS)) or len(head) - len(head.translate(None, _CONTROL)) > len(head) // 16
 
 
 def _garbled(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from trueup.errors import TrueupError
 from trueup.ingest import chunker, outline, screening
-from trueup.ingest.decoding import Decoded, decode
+from trueup.ingest.decoding import UTF16, Decoded, binary, decode
 from trueup.ingest.frontmatter import BadExpiry, FrontMatter, front_matter
 from trueup.ingest.kinds import Kind, kind_of, supported
 from trueup.ingest.outline import Heading
@@ -25,6 +25,9 @@ __all__ = ["PREPARE_VERSION", "ForeignParser", "ForeignText", "Unreadable", "pre
 
 PREPARE_VERSION = f"{chunker.CHUNKER_VERSION}.{screening.SCREENING_VERSION}"
 """Changes whenever the same bytes and settings could give another result: part of what makes a document due again."""
+
+
+_BINARY = "The document is binary, whatever its name says."
 
 
 class Unreadable(TrueupError):
@@ -104,7 +107,7 @@ def _extract(data: bytes, uri: str, settings: IngestSettings, foreign: ForeignPa
         return _foreign(data, kind, foreign)
     source = decode(data)
     if source is None:
-        raise _Refused(Refusal.UNSUPPORTED, "The document is binary, whatever its name says.")
+        raise _Refused(Refusal.UNSUPPORTED, _BINARY)
     try:
         matter = front_matter(source.text) if kind is not Kind.CODE else None
     except BadExpiry:
@@ -116,6 +119,8 @@ def _extract(data: bytes, uri: str, settings: IngestSettings, foreign: ForeignPa
 def _foreign(data: bytes, kind: Kind, foreign: ForeignParser | None) -> _Extracted:
     if foreign is None:
         raise _Refused(Refusal.UNSUPPORTED, f"{kind} is read only where a parser process is set up.")
+    if binary(data) and not data.startswith(UTF16):
+        raise _Refused(Refusal.UNSUPPORTED, _BINARY)
     try:
         parsed = foreign.parse(kind, data)
     except Unreadable as error:
