@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 
-UTF16 = (codecs.BOMUTF16_LE, codecs.BOMUTF16_BE)
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Formats that begin with printable bytes and so could pass for text.
 _MAGIC = (b"%PDF-", b"%!PS", b"{\\rtf", b"\x1f\x8b", b"PK\x03\x04", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x7fELF", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd")
 _LFS = b"version https://git-lfs.github.com/spec/"
