@@ -151,8 +151,8 @@ def texts(read: Read, digests: Collection[str]) -> dict[str, str]:
     return {row[0]: unpack_body(row[1]) for row in _chunked(read, _BODIES, sorted(digests))}
 
 
-def _chunked(read: Read, statement: sa.TextClause, ids: Sequence[object]) -> list[sa.Row[Any]]:
-    rows: list[sa.Row[Any]] = []
+def _chunked(read: Read, statement: sa.TextClause, ids: Sequence[object]) -> list[Any]:
+    rows: list[Any] = []
     for start in range(0, len(ids), _IN_AT_MOST):
         rows.extend(read.rows(statement, {"ids": ids[start : start + _IN_AT_MOST]}))
     return rows

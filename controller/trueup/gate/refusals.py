@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 from trueup.catalog.store import Store, Write
+from trueup.errors import CatalogError
 from trueup.model.times import rfc3339
 
 ANONYMOUS = "anonymous"
@@ -31,7 +32,8 @@ class Refusals:
             CatalogError: it could not be written; the counts are kept for the next time.
         """
         with self._lock:
-            due = {key: count for key, count in self._counts.items() if key[0] < now // _MINUTE}
+            due = Counter({key: count for key, count in self._counts.items() if (key[0] + 1) * _MINUTE <= now})
+            self._counts -= due
         if not due:
             return
 
@@ -40,7 +42,9 @@ class Refusals:
                 data = {"count": count, "minute": rfc3339(minute * _MINUTE)}
                 tx.audit("Denial", principal=principal, object="gate", decision="Denied", reason=reason, data=data)
 
-        store.write(unit)
-        with self._lock:
-            self._counts.subtract(due)
-            self._counts = +self._counts
+        try:
+            store.write(unit)
+        except CatalogError:
+            with self._lock:
+                self._counts += due
+            raise

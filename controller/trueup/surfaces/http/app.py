@@ -56,6 +56,7 @@ def create_app(surface: Surface) -> FastAPI:
     for router in (answers.router, lists.router, hooks.router, resources.router, operations.router):
         app.include_router(router)
     app.add_exception_handler(TrueupError, problems.answered)
+    app.add_exception_handler(Exception, problems.failed)
     app.add_exception_handler(HTTPException, problems.unroutable)
     app.add_exception_handler(RequestValidationError, problems.malformed)
     # The last one added is the outermost.

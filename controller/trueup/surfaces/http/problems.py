@@ -43,6 +43,11 @@ def problem(error: RequestError, headers: Mapping[str, str] | None = None) -> Re
     return Response(json.dumps(body), error.status, made, media_type="application/problem+json")
 
 
+def failed(request: Request, _: Exception) -> Response:
+    """The handler of what nobody foresaw: no answer is the safe one. The server logs the error itself."""
+    return answered_with(request, Denied())
+
+
 def answered(request: Request, error: Exception) -> Response:
     """The handler of every error of ours: what fails inside is a denial, and says nothing of why."""
     if not isinstance(error, TrueupError):
