@@ -1,0 +1,1 @@
+"""Trueup keeps a vector index true to its sources."""

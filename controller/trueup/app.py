@@ -190,4 +190,3 @@ def _checkpoints(gate: Gate, folder: Path) -> Iterator[None]:
         stopped.set()
         thread.join()
         sign()
-

@@ -74,7 +74,7 @@ class EpochLost(CatalogError):
     reason = "EpochLost"
 
 
-class IndexError_(TrueupError):
+class IndexFailure(TrueupError):
     """The index did not do what was asked: {why}."""
 
     reason = "IndexWriteFailed"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from trueup.model.index import GenerationSpec, Hit, Keys, Point, Question, Scope as IndexScope
+from trueup.model.index import GenerationSpec, Hit, Keys, Point, Question
+from trueup.model.index import Scope as IndexScope
 from trueup.model.listing import Complete, Content, Hint, Item, Presence, Scope
 from trueup.model.principal import Caller
 from trueup.model.text import Vectors
@@ -114,7 +115,7 @@ class Index(Protocol):
         """Write points; returns once they are durable and can be found. Any number; batched inside.
 
         Raises:
-            IndexError_: some or all may not be there.
+            IndexFailure: some or all may not be there.
         """
         ...
 
@@ -217,5 +218,6 @@ class Controller(Protocol):
 
     def check(self, source: int, uri: str, version: str, deadline: float) -> Presence | None:
         """Ask the source of catalog id `source` whether `uri` is still there at `version`; None if it did not answer
-        within `deadline` seconds."""
+        within `deadline` seconds.
+        """
         ...

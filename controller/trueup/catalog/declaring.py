@@ -81,19 +81,29 @@ def declare(tx: Write, declared: Declared, principal: str) -> int:
         tx.run(_UPDATE, {**values, "id": source})
     tx.many(_SLOT, [{"source": source, "ordinal": s.ordinal, "readers": s.readers, "classification": s.classification} for s in declared.slots])
     tx.run(_CLOSE_SLOTS, {"source": source, "last": max((s.ordinal for s in declared.slots), default=-1)})
-    tx.audit("Apply", principal=principal, object=f"contextsource/{declared.namespace}/{declared.name}", decision="Accepted", data={"generation": declared.generation})
+    tx.audit(
+        "Apply",
+        principal=principal,
+        object=f"contextsource/{declared.namespace}/{declared.name}",
+        decision="Accepted",
+        data={"generation": declared.generation},
+    )
     tx.run(_SEQ, {"seq": tx.allot(), "id": source})
     return source
 
 
-_KILL = sa.text("UPDATE source SET state = 'dead', epoch = epoch + 1, retain = :retain, failure = NULL, gaps = NULL WHERE id = :id AND state = 'live' RETURNING namespace, name, observation")
+_KILL = sa.text(
+    "UPDATE source SET state = 'dead', epoch = epoch + 1, retain = :retain, failure = NULL, gaps = NULL WHERE id = :id AND state = 'live' RETURNING namespace, name, observation"
+)
 _BURY_ALL = sa.text(
     "INSERT INTO tombstone (seq, source_id, document_id, revision_id, uri, version, source_revision, digest, reason, at, observation, readers, classification) "
     "SELECT :seq, d.source_id, d.id, r.id, d.uri, r.version, r.source_revision, r.digest, 'SourceDeleted', :now, :observation, a.readers, a.classification "
     "FROM document d JOIN revision r ON r.id = d.revision_id JOIN acl a ON a.id = d.acl_id WHERE d.source_id = :id AND d.state IN ('live', 'held')"
 )
 _DIE_ALL = sa.text("UPDATE revision SET state = 'dead' WHERE source_id = :id AND state = 'live'")
-_EMPTY_ALL = sa.text("UPDATE document SET state = 'dead', revision_id = NULL, wanted = NULL, stale_at = NULL, seq = :seq WHERE source_id = :id AND state <> 'dead'")
+_EMPTY_ALL = sa.text(
+    "UPDATE document SET state = 'dead', revision_id = NULL, wanted = NULL, stale_at = NULL, seq = :seq WHERE source_id = :id AND state <> 'dead'"
+)
 _OUTBOX_ALL = sa.text(
     "INSERT INTO outbox (generation_id, point_id) SELECT c.generation_id, c.point_id FROM revision r JOIN chunk c ON c.revision_id = r.id "
     "WHERE r.source_id = :id AND c.verdict <> 'Quarantined'"
@@ -116,7 +126,13 @@ def withdraw(tx: Write, source: int, *, retain: bool, principal: str) -> bool:
     tx.run(_DIE_ALL, params)
     tx.run(_EMPTY_ALL, params)
     tx.run(_COUNT_DEAD, {**params, "buried": buried})
-    tx.audit("Tombstone", principal=principal, object=f"contextsource/{row.namespace}/{row.name}", decision="SourceDeleted", data={"documents": buried, "retain": retain})
+    tx.audit(
+        "Tombstone",
+        principal=principal,
+        object=f"contextsource/{row.namespace}/{row.name}",
+        decision="SourceDeleted",
+        data={"documents": buried, "retain": retain},
+    )
     return True
 
 

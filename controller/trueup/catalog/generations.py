@@ -191,3 +191,11 @@ _KEY_OF = sa.text("SELECT index_key FROM generation WHERE id = :id")
 def key_of(read: Read, generation: int) -> str:
     """The index that a generation is of."""
     return str(read.value(_KEY_OF, {"id": generation}))
+
+
+_CHUNKS = sa.text("SELECT coalesce(sum(chunks), 0) FROM source WHERE index_key = :key AND state = 'live'")
+
+
+def chunks_in(read: Read, key: str) -> int:
+    """Live chunks that index `key` serves."""
+    return int(read.value(_CHUNKS, {"key": key}))

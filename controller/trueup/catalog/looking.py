@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from trueup.catalog.store import Read, Write
 from trueup.decide.diff import Add, Change, Known
 from trueup.errors import EpochLost
-from trueup.model.listing import WHOLE, Gap, Item, Kind, Scope
+from trueup.model.listing import WHOLE, Gap, Item, Kind, Scope, covered
 
 UNDECIDED = 9
 """`wanted_class` of rows that a look has listed but not decided yet: they are not loaded."""
@@ -48,7 +48,9 @@ def count(read: Read, source: int, state: str) -> int:
     return int(read.value(_COUNT, {"source": source, "state": state}))
 
 
-_DIGESTS = sa.text("SELECT d.id, r.digest FROM document d JOIN revision r ON r.id = d.revision_id WHERE d.id IN :documents").bindparams(sa.bindparam("documents", expanding=True))
+_DIGESTS = sa.text("SELECT d.id, r.digest FROM document d JOIN revision r ON r.id = d.revision_id WHERE d.id IN :documents").bindparams(
+    sa.bindparam("documents", expanding=True)
+)
 
 
 def digests(read: Read, documents: Sequence[int]) -> dict[int, str]:
@@ -112,7 +114,9 @@ _CHANGE = sa.text(
     "stale_at = CASE WHEN state = 'live' THEN coalesce(stale_at, :now) END, "
     "state = CASE WHEN state IN ('refused', 'expired') THEN 'pending' ELSE state END, observation = :observation WHERE id = :id"
 )
-_REFUSE = sa.text("UPDATE document SET version = :version, state = 'refused', failure = :failure, wanted = NULL, observation = :observation WHERE id = :id AND revision_id IS NULL")
+_REFUSE = sa.text(
+    "UPDATE document SET version = :version, state = 'refused', failure = :failure, wanted = NULL, observation = :observation WHERE id = :id AND revision_id IS NULL"
+)
 
 
 def refusal(item: Item, *, readable: bool) -> str | None:
@@ -213,7 +217,19 @@ _OBSERVED = sa.text("INSERT INTO observation (id, source_id, at, revision, whole
 
 def bury(tx: Write, removals: Sequence[Removal], observation: str, seq: int, *, state: str = "dead") -> None:
     """Tombstone the live or held revisions of documents and take them out of service; `state` is what the documents become."""
-    rows = [{"document": r.document, "reason": r.reason, "successor": r.successor, "observation": observation, "seq": seq, "now": tx.now, "state": state, "no": False} for r in removals]
+    rows = [
+        {
+            "document": r.document,
+            "reason": r.reason,
+            "successor": r.successor,
+            "observation": observation,
+            "seq": seq,
+            "now": tx.now,
+            "state": state,
+            "no": False,
+        }
+        for r in removals
+    ]
     for statement in (_BURY, _OUTBOX, _UNCOUNT, _DIE, _EMPTY):
         tx.many(statement, rows)
 
@@ -253,18 +269,36 @@ def apply(tx: Write, decision: Decision) -> None:
         counts = {"removed": len(decision.removals), "held": len(decision.held), "restored": len(decision.restores), **decision.counts}
         tx.run(
             _OBSERVED,
-            {"id": decision.observation, "source": decision.source, "at": decision.began, "revision": decision.revision, "whole": decision.whole, "counts": json.dumps(counts)},
+            {
+                "id": decision.observation,
+                "source": decision.source,
+                "at": decision.began,
+                "revision": decision.revision,
+                "whole": decision.whole,
+                "counts": json.dumps(counts),
+            },
         )
         _record(tx, decision, counts)
 
 
 def _record(tx: Write, decision: Decision, counts: Mapping[str, int]) -> None:
     target = f"source/{decision.source}"
-    tx.audit("Look", principal="controller", object=target, decision="Decided", data={"observation": decision.observation, "revision": decision.revision, **counts})
+    tx.audit(
+        "Look", principal="controller", object=target, decision="Decided", data={"observation": decision.observation, "revision": decision.revision, **counts}
+    )
     for removal in decision.removals:
-        tx.audit("Tombstone", principal="controller", object=f"document/{removal.document}", decision=removal.reason, data={"observation": decision.observation})
+        tx.audit(
+            "Tombstone", principal="controller", object=f"document/{removal.document}", decision=removal.reason, data={"observation": decision.observation}
+        )
     if decision.held:
-        tx.audit("Hold", principal="controller", object=target, decision="Held", reason=decision.hold_reason or "", data={"observation": decision.observation, "documents": len(decision.held)})
+        tx.audit(
+            "Hold",
+            principal="controller",
+            object=target,
+            decision="Held",
+            reason=decision.hold_reason or "",
+            data={"observation": decision.observation, "documents": len(decision.held)},
+        )
 
 
 _KEEP_OLD = "UPDATE document SET verified_at = :old WHERE source_id = :source AND verified_at IS NULL AND state IN ('live', 'held') AND "
@@ -275,7 +309,7 @@ _RENEWED = sa.text("UPDATE document SET verified_at = NULL WHERE id = :id")
 def _renew(tx: Write, decision: Decision, old: float | None) -> None:
     """Move the lease of everything outside the gaps. A document in a gap keeps the time at which it was last vouched for."""
     differing = tx.rows(_DIFFERING, {"source": decision.source})
-    closed = [row.id for row in differing if not any(g.prefix == WHOLE or row.uri == g.prefix or row.uri.startswith(g.prefix + "/") for g in decision.gaps)]
+    closed = [row.id for row in differing if not any(covered(row.uri, (g.prefix,)) for g in decision.gaps)]
     tx.many(_RENEWED, [{"id": id_} for id_ in closed])
     if old is not None:
         for gap in decision.gaps:

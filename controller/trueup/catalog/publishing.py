@@ -38,7 +38,9 @@ _WANTED = sa.text(
     "SELECT id, source_id, uri, wanted, wanted_class, size, attempts, acl_id, modified, observation FROM document "
     "WHERE source_id = :source AND wanted IS NOT NULL AND wanted_class < 9 AND (retry_at IS NULL OR retry_at <= :now) ORDER BY wanted_class, id LIMIT :limit"
 )
-_SOURCES = sa.text("SELECT DISTINCT d.source_id FROM document d JOIN source s ON s.id = d.source_id WHERE d.wanted IS NOT NULL AND d.wanted_class < 9 AND s.state = 'live' AND NOT s.suspended")
+_SOURCES = sa.text(
+    "SELECT DISTINCT d.source_id FROM document d JOIN source s ON s.id = d.source_id WHERE d.wanted IS NOT NULL AND d.wanted_class < 9 AND s.state = 'live' AND NOT s.suspended"
+)
 
 
 def sources_wanting(read: Read) -> list[int]:
@@ -61,7 +63,9 @@ def next_retry(read: Read) -> float | None:
     return None if value is None else float(value)
 
 
-_VECTORS = sa.text("SELECT digest, dense, sparse FROM vector WHERE fingerprint = :fingerprint AND digest IN :digests").bindparams(sa.bindparam("digests", expanding=True))
+_VECTORS = sa.text("SELECT digest, dense, sparse FROM vector WHERE fingerprint = :fingerprint AND digest IN :digests").bindparams(
+    sa.bindparam("digests", expanding=True)
+)
 _KEEP_VECTOR = sa.text("INSERT INTO vector (fingerprint, digest, dense, sparse) VALUES (:fingerprint, :digest, :dense, :sparse) ON CONFLICT DO NOTHING")
 _KEEP_BODY = sa.text("INSERT INTO body (digest, data) VALUES (:digest, :data) ON CONFLICT DO NOTHING")
 
@@ -139,7 +143,9 @@ _LIVE = sa.text(
 )
 _TOUCH_REVISION = sa.text("UPDATE revision SET version = :version, observed_at = :observed_at, source_revision = :source_revision WHERE id = :revision")
 _RETIRE = sa.text("UPDATE revision SET state = 'dead' WHERE id = :revision")
-_RETIRE_POINTS = sa.text("INSERT INTO outbox (generation_id, point_id) SELECT generation_id, point_id FROM chunk WHERE revision_id = :revision AND verdict <> 'Quarantined'")
+_RETIRE_POINTS = sa.text(
+    "INSERT INTO outbox (generation_id, point_id) SELECT generation_id, point_id FROM chunk WHERE revision_id = :revision AND verdict <> 'Quarantined'"
+)
 _COUNT_CHUNKS = sa.text("UPDATE source SET chunks = chunks + :chunks, changed_at = :now WHERE id = :source")
 _LINEAGE = sa.text(
     "UPDATE tombstone SET reason = 'Moved', successor = :uri WHERE source_id = :source AND digest = :digest AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri "
@@ -236,7 +242,9 @@ _FAIL = sa.text(
     "state = CASE WHEN revision_id IS NULL THEN 'refused' ELSE state END WHERE id = :document AND wanted = :version "
     "AND EXISTS (SELECT 1 FROM source s WHERE s.id = source_id AND s.epoch = :epoch AND s.state = 'live')"
 )
-_UNWANT = sa.text("UPDATE document SET state = :state, failure = :failure, failure_message = :message, wanted = NULL, settings = :settings WHERE id = :document")
+_UNWANT = sa.text(
+    "UPDATE document SET state = :state, failure = :failure, failure_message = :message, wanted = NULL, settings = :settings WHERE id = :document"
+)
 
 
 def fail(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, retry_at: float | None) -> None:
@@ -244,7 +252,17 @@ def fail(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, ret
 
     `retry_at` None: the same bytes cannot do better, so it waits for another version or other settings.
     """
-    tx.run(_FAIL, {"document": wanted_.document, "version": wanted_.version, "failure": failure, "message": message, "retry_at": retry_at if retry_at is not None else 1e18, "epoch": epoch})
+    tx.run(
+        _FAIL,
+        {
+            "document": wanted_.document,
+            "version": wanted_.version,
+            "failure": failure,
+            "message": message,
+            "retry_at": retry_at if retry_at is not None else 1e18,
+            "epoch": epoch,
+        },
+    )
 
 
 def refuse(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, settings: str, *, state: str = "refused") -> None:

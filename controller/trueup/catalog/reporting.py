@@ -11,9 +11,7 @@ import sqlalchemy as sa
 from trueup.catalog.store import Read, Write
 from trueup.decide.conditions import Facts, Failure, Hold
 
-_SOURCE = sa.text(
-    "SELECT s.*, g.degraded FROM source s LEFT JOIN generation g ON g.index_key = s.index_key AND g.state = 'serving' WHERE s.id = :source"
-)
+_SOURCE = sa.text("SELECT s.*, g.degraded FROM source s LEFT JOIN generation g ON g.index_key = s.index_key AND g.state = 'serving' WHERE s.id = :source")
 _COUNTS = sa.text("SELECT state, failure, count(*) FROM document WHERE source_id = :source GROUP BY state, failure")
 _LOADING = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND wanted IS NOT NULL AND failure IS NULL")
 _QUARANTINED = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND state = 'live' AND quarantined = :yes")
@@ -78,7 +76,9 @@ _EVENT = sa.text(
     "INSERT INTO event (source_id, namespace, name, type, reason, message, at) SELECT id, namespace, name, :type, :reason, :message, :now FROM source WHERE id = :source"
 )
 _TRIM = sa.text("DELETE FROM event WHERE source_id = :source AND id < (SELECT id FROM event WHERE source_id = :source ORDER BY id DESC LIMIT 1 OFFSET 200)")
-_TRIM_LOOKS = sa.text("DELETE FROM observation WHERE source_id = :source AND at < (SELECT at FROM observation WHERE source_id = :source ORDER BY at DESC LIMIT 1 OFFSET 200)")
+_TRIM_LOOKS = sa.text(
+    "DELETE FROM observation WHERE source_id = :source AND at < (SELECT at FROM observation WHERE source_id = :source ORDER BY at DESC LIMIT 1 OFFSET 200)"
+)
 
 
 def set_failure(tx: Write, source: int, epoch: int, failure: Failure | None) -> None:

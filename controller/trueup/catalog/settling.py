@@ -99,7 +99,9 @@ _PURGEABLE = sa.text(
 _SUPERSEDED_REBUILDS = sa.text(
     "SELECT r.id FROM revision r WHERE r.source_id = :source AND r.state = 'dead' AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.revision_id = r.id) LIMIT :limit"
 )
-_REBUILT_SOURCES = sa.text("SELECT DISTINCT r.source_id FROM revision r WHERE r.state = 'dead' AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.revision_id = r.id)")
+_REBUILT_SOURCES = sa.text(
+    "SELECT DISTINCT r.source_id FROM revision r WHERE r.state = 'dead' AND NOT EXISTS (SELECT 1 FROM tombstone t WHERE t.revision_id = r.id)"
+)
 _WITH_TOMBSTONES = sa.text("SELECT id, spec FROM source WHERE tombstones > 0 AND NOT retain")
 _POINTS_OF = sa.text("SELECT point_id, generation_id, digest FROM chunk WHERE revision_id = :revision")
 _ERASE_POINT = sa.text("INSERT INTO outbox (generation_id, point_id) VALUES (:generation, :point)")

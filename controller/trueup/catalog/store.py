@@ -143,6 +143,7 @@ class Store:
         return item.done.result()  # type: ignore[no-any-return]
 
     def close(self) -> None:
+        """Finish what is queued and release the connections. Idempotent."""
         with self._lock:
             already = self._closed.is_set()
             self._closed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,13 +86,17 @@ def findings(facts: Facts, now: float) -> list[Finding]:
     if facts.suspended:
         found.append(Finding("Suspended", "True", "Suspended", "spec.suspend is true: the source is not looked at, and its freshness runs out."))
     if facts.hold is not None:
-        message = f"{facts.hold.documents} documents are hidden until confirmed: {facts.hold.reason}. Confirm observation {facts.hold.observation} to delete them."
+        message = (
+            f"{facts.hold.documents} documents are hidden until confirmed: {facts.hold.reason}. Confirm observation {facts.hold.observation} to delete them."
+        )
         found.append(Finding("DeletionHeld", "True", "SuspiciousListing", message))
     if facts.failure is not None:
         found.append(Finding("FetchFailed", "True", facts.failure.reason, facts.failure.message))
     elif facts.gaps:
         first = facts.gaps[0]
-        found.append(Finding("FetchFailed", "True", "PartialListing", f"{len(facts.gaps)} places could not be read, the first is {first['prefix']}: {first['reason']}"))
+        found.append(
+            Finding("FetchFailed", "True", "PartialListing", f"{len(facts.gaps)} places could not be read, the first is {first['prefix']}: {first['reason']}")
+        )
     if facts.index_failure is not None:
         found.append(Finding("IndexWriteFailed", "True", "IndexWriteFailed", facts.index_failure))
     if facts.quarantined:
@@ -155,6 +160,8 @@ def summarize(facts: Facts, now: float, before: Mapping[str, Any], handled: str 
         status["revision"] = facts.revision
     if facts.changed_at is not None:
         status["lastUpdateTime"] = rfc3339(facts.changed_at)
+        served = f"{facts.revision}|{facts.changed_at!r}|{facts.live}|{facts.chunks}|{facts.tombstones}"
+        status["digest"] = "sha256:" + hashlib.sha256(served.encode()).hexdigest()
     if handled is not None:
         status["lastHandledReconcileAt"] = handled
     if facts.hold is not None:
@@ -184,3 +191,44 @@ def _condition(found: Finding, old: Mapping[str, Any] | None, facts: Facts, now:
         "reason": found.reason,
         "message": found.message[:1024],
     }
+
+
+def summarize_index(
+    *, generation: int, serving: str | None, building: str | None, dimensions: int, chunks: int, failure: str | None, before: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """The whole status of a ContextIndex: `serving` and `building` are fingerprints, `failure` why its model cannot be used."""
+    if failure is not None:
+        ready = Finding("Ready", "False", "EmbeddingFailed", failure)
+    elif building is not None:
+        ready = Finding("Ready", "Unknown", "Progressing", "A new generation is being built; the one before answers until it is complete.")
+    else:
+        ready = Finding("Ready", "True", "Reconciled", "The declared generation answers.")
+    found = [ready]
+    if building is not None:
+        found.append(Finding("Reconciling", "True", "Progressing", ready.message))
+    old = {c["type"]: c for c in before.get("conditions", ())}
+    conditions = []
+    for finding in found:
+        same = finding.type in old and old[finding.type]["status"] == finding.status
+        since = old[finding.type]["lastTransitionTime"] if same else rfc3339(now)
+        conditions.append(
+            {
+                "type": finding.type,
+                "status": finding.status,
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+                "reason": finding.reason,
+                "message": finding.message[:1024],
+            }
+        )
+    status: dict[str, Any] = {
+        "observedGeneration": generation if ready.status == "True" else before.get("observedGeneration", -1),
+        "conditions": conditions,
+        "dimensions": dimensions,
+        "chunks": chunks,
+    }
+    if serving is not None:
+        status["serving"] = serving
+    if building is not None:
+        status["building"] = building
+    return status

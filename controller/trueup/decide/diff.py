@@ -63,33 +63,46 @@ def diff(listing: Iterator[Item | Complete], known: Iterable[Known], ending: lis
     Raises:
         ListingBroken: the listing ended without a `Complete`, or was not in ascending order.
     """
-    rows = iter(known)
-    row = next(rows, None)
-    last: str | None = None
+    rows = _Rows(known)
+    last = ""
     for item in listing:
         if isinstance(item, Complete):
             ending.append(item)
             break
-        if last is not None and item.uri <= last:
+        if item.uri <= last:
             raise ListingBroken("The listing is not in ascending order of uri, so nothing can be concluded from it.")
         last = item.uri
-        while row is not None and row.uri < item.uri:
-            if row.state not in _GONE:
-                yield Remove(row)
-            row = next(rows, None)
-        if row is None or row.uri != item.uri:
-            yield Add(item, None)
-            continue
-        verb = _same_uri(item, row)
+        yield from rows.before(item.uri)
+        row = rows.take(item.uri)
+        verb = Add(item, None) if row is None else _same_uri(item, row)
         if verb is not None:
             yield verb
-        row = next(rows, None)
     if not ending:
         raise ListingBroken
-    while row is not None:
-        if row.state not in _GONE:
-            yield Remove(row)
-        row = next(rows, None)
+    yield from rows.before(None)
+
+
+class _Rows:
+    """The catalog's side of the merge."""
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        self._rows = iter(known)
+        self._next = next(self._rows, None)
+
+    def before(self, uri: str | None) -> Iterator[Remove]:
+        """A Remove for each row before `uri` (all that are left: None) that is not missing already."""
+        while self._next is not None and (uri is None or self._next.uri < uri):
+            if self._next.state not in _GONE:
+                yield Remove(self._next)
+            self._next = next(self._rows, None)
+
+    def take(self, uri: str) -> Known | None:
+        """The row of `uri`, if it is the next one."""
+        row = self._next
+        if row is None or row.uri != uri:
+            return None
+        self._next = next(self._rows, None)
+        return row
 
 
 _GONE = frozenset({"dead", "held"})

@@ -95,7 +95,7 @@ class Scope:
 
 def covered(uri: str, prefixes: tuple[str, ...]) -> bool:
     """Whether `uri` is one of `prefixes` or lies below one."""
-    return any(p == WHOLE or uri == p or uri.startswith(p + "/") for p in prefixes)
+    return any(p in (WHOLE, uri) or uri.startswith(p + "/") for p in prefixes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class IngestSettings:
     max_tokens: int = 256
     overlap: int = 0
     max_document_bytes: int = 16 * 1024 * 1024
-    secrets: str = "Quarantine"  # noqa: S105 - a screening mode, not a secret
+    secrets: str = "Quarantine"
     injection: str = "Flag"
     conflict_front_matter: str | None = None
 

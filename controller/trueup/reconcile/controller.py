@@ -49,7 +49,9 @@ class Controller:
         self.loader = Loader(plant, self._origins.get, self.reporter.changed, lambda source, uri: self.hints.give(source, Hint((uri,))))
         self.settler = Settler(plant, self.reporter.index_failed)
         self.sweeper = Sweeper(plant)
-        self.builder = Builder(plant, self.reporter.everything)
+        self.switched: Callable[[], None] = lambda: None
+        """Told when another generation serves; set by whoever reports on ContextIndexes."""
+        self.builder = Builder(plant, self._switched)
         self.hints = Hints(plant.clock, self.queue.due)
         self.cadence = Cadence(plant.clock, lambda source: self.queue.due(source, Scope()), self._jumped)
         told = Told(
@@ -58,7 +60,7 @@ class Controller:
             queued=self.loader.wake,
             removed=self.settler.wake,
             hint=self.hints.give,
-            retry=lambda source, wait: self.cadence.retry(source, wait),
+            retry=self.cadence.retry,
         )
         self.visits = Visits(plant, told, lambda: self.indexes)
         self.housekeeping = Housekeeping(plant, self.origins, self.visits.overdue, self.settler.wake, self.loader.wake, self.reporter.changed)
@@ -186,6 +188,10 @@ class Controller:
     def _visit(self, source: int, scope: Scope) -> bool:
         origin = self._origins.get(source)
         return True if origin is None else self.visits.visit(origin, scope)
+
+    def _switched(self) -> None:
+        self.reporter.everything()
+        self.switched()
 
     def _jumped(self, seconds: float) -> None:
         log.warning("clock.jumped", seconds=round(seconds, 1))

@@ -14,7 +14,7 @@ from trueup.catalog import generations, publishing
 from trueup.catalog.generations import Active
 from trueup.catalog.publishing import Cached, Publication, Wanted
 from trueup.catalog.store import NORMAL, Write
-from trueup.errors import IndexError_, TrueupError
+from trueup.errors import IndexFailure, TrueupError
 from trueup.model.index import GenerationSpec, Point
 from trueup.model.text import Chunk, Prepared, Sparse, Vectors, Verdict
 from trueup.reconcile.origin import Origin, Plant
@@ -116,7 +116,7 @@ class Embedding:
                 for job in {id(job): job for job, _ in slices}.values():
                     job.failed = True
                     self._finished(job, error)
-            except Exception as error:  # noqa: BLE001 - the thread must live; every document of the batch is told and retried
+            except Exception as error:
                 log.exception("loading.batch_failed")
                 for job in {id(job): job for job, _ in slices}.values():
                     job.failed = True
@@ -183,7 +183,7 @@ class Embedding:
 
             def unit(tx: Write) -> None:
                 if {g.spec.id for key in complete[0].indexes for g in generations.active(tx, key)} - {a.spec.id for a in active}:
-                    raise IndexError_(why="a generation was added while the documents were loaded; they are loaded again")
+                    raise IndexFailure(why="a generation was added while the documents were loaded; they are loaded again")
                 for job in complete:
                     points = {a.spec.id: ids[id(job), a.spec.id] for a in active}
                     publishing.publish(tx, Publication(job.wanted, job.prepared, job.settings, points, job.observed_at), job.epoch)
@@ -200,7 +200,7 @@ class Embedding:
 def _points(job: Job, generation: GenerationSpec, ids: Sequence[str]) -> list[Point]:
     vectors = job.vectors.get(generation.id, {})
     if any(chunk.digest not in vectors for chunk in job.chunks):
-        raise IndexError_(why="a generation was added while the document was loaded; it is loaded again")
+        raise IndexFailure(why="a generation was added while the document was loaded; it is loaded again")
     keys = publishing.keys(job.namespace, job.wanted)
     return [Point(ids[chunk.ordinal], keys, vectors[chunk.digest]) for chunk in job.chunks]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
-from trueup.catalog import declaring, placing, resources
+from trueup.catalog import declaring, generations, placing, resources
 from trueup.catalog.generations import BUILTIN, Planned
-from trueup.catalog.store import BULK, URGENT, Store, Write
+from trueup.catalog.store import BULK, URGENT, Read, Store, Write
+from trueup.decide.conditions import summarize_index
 from trueup.errors import CatalogError, Invalid, NotFound
 from trueup.model.listing import Presence
 from trueup.model.resources import ContextIndex, ContextSource, parse_manifest, parse_stored
@@ -54,6 +56,7 @@ class Embedded:
         self._controller = controller
         self._store = controller.plant.store
         self._plan = plan
+        controller.switched = self._report_indexes
 
     def start(self) -> None:
         """Take up what is declared, and bury what the catalog still serves without a resource."""
@@ -142,12 +145,24 @@ class Embedded:
 
     def _embedding(self, resource: ContextIndex) -> Planned:
         spec = resource.spec
-        return self._plan({"provider": spec.embedding.provider.value, "model": spec.embedding.model, "dimensions": spec.embedding.dimensions, "mode": spec.mode.value})
+        return self._plan(
+            {"provider": spec.embedding.provider.value, "model": spec.embedding.model, "dimensions": spec.embedding.dimensions, "mode": spec.mode.value}
+        )
 
     def _plan_index(self, resource: ContextIndex) -> None:
         key = f"{resource.metadata.namespace}/{resource.metadata.name}"
         self._controller.plan(key, self._embedding(resource))
         self._controller.indexes = self._controller.indexes | {key}
+        self._report_indexes()
+
+    def _report_indexes(self) -> None:
+        """Write what each ContextIndex is at, where it changed."""
+        with self._store.read() as snapshot:
+            found = [(o, _index_status(snapshot, o, self._controller.plant.clock.now())) for o in resources.list_(snapshot, INDEX)]
+        for stored, status in found:
+            meta = stored["metadata"]
+            if status != stored["status"]:
+                self._store.write(_set_status(meta["namespace"], meta["name"], meta["uid"], status), BULK)
 
     def _redeclare(self, namespace: str) -> None:
         """The indexes of a namespace changed: its sources may load into another one now."""
@@ -160,3 +175,29 @@ class Embedded:
         for resource in sources:
             source, view = self._store.write(lambda tx, r=resource: self._controller.declare(tx, r, "controller"), URGENT)  # type: ignore[misc]
             self._controller.adopt(source, view)
+
+
+def _set_status(namespace: str, name: str, uid: str, status: dict[str, Any]) -> Callable[[Write], None]:
+    def unit(tx: Write) -> None:
+        with contextlib.suppress(NotFound):  # deleted meanwhile: nobody is left to tell
+            resources.set_status(tx, INDEX, namespace, name, status, uid=uid)
+
+    return unit
+
+
+def _index_status(read: Read, stored: Mapping[str, Any], now: float) -> dict[str, Any]:
+    meta = stored["metadata"]
+    key = f"{meta['namespace']}/{meta['name']}"
+    active = generations.active(read, key)
+    serving = next((a.spec for a in active if a.serving), None)
+    building = next((a.spec for a in active if not a.serving), None)
+    return summarize_index(
+        generation=meta["generation"],
+        serving=serving.fingerprint if serving else None,
+        building=building.fingerprint if building else None,
+        dimensions=serving.dimensions if serving else 0,
+        chunks=generations.chunks_in(read, key),
+        failure=None if serving else "No generation of this index could be planned; see the log.",
+        before=stored["status"],
+        now=now,
+    )

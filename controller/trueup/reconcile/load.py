@@ -153,7 +153,9 @@ class Loader:
             view = origin.view
             content = origin.connector().read(wanted.uri, wanted.version, view.settings.max_document_bytes)
             prepared = self._plant.prepare(content.data, wanted.uri, view.settings)
-            self._ready_for(Job(wanted, origin, row.epoch, row.namespace, row.indexes, view.settings_digest, prepared, len(content.data), self._plant.clock.now()))
+            self._ready_for(
+                Job(wanted, origin, row.epoch, row.namespace, row.indexes, view.settings_digest, prepared, len(content.data), self._plant.clock.now())
+            )
         except VersionGone:
             self._plant.store.write(lambda tx: publishing.forget_version(tx, wanted), NORMAL)
             self._release(wanted)
@@ -162,7 +164,7 @@ class Loader:
             self._fail(wanted, error.reason, str(error), retry=error.reason != "TooLarge")
         except TrueupError as error:
             self._fail(wanted, error.reason, str(error), retry=True)
-        except Exception as error:  # noqa: BLE001 - one poison document fails alone; it is told in status and in the log
+        except Exception as error:
             log.exception("loading.failed", document=wanted.document)
             self._fail(wanted, "Internal", f"Loading failed with {type(error).__name__}.", retry=True)
 

@@ -13,10 +13,10 @@ from trueup.catalog.generations import BUILTIN
 from trueup.catalog.store import Store
 from trueup.decide.access import AccessPolicy, readers_json
 from trueup.decide.selection import GlobSelection
+from trueup.model.listing import Hint
 from trueup.model.resources import ContextSource
 from trueup.model.resources.digests import access_digest, ingest_settings, settings_digest
 from trueup.model.text import IngestSettings, Prepared
-from trueup.model.listing import Hint
 from trueup.ports import Clock, Embedders, Index, Selection, Source, Watch
 
 Opener = Callable[[ContextSource], Source]

@@ -110,11 +110,20 @@ class Builder:
         with self._plant.store.read() as snapshot:
             rows = generations.chunks_of(snapshot, document.revision_id)
             servable = [row for row in rows if row.verdict != "Quarantined"]
-            by_model = {m.point: m for start in range(0, len(servable), 500) for m in settling.texts(snapshot, [r.point_id for r in servable[start : start + 500]])}
+            by_model = {
+                m.point: m for start in range(0, len(servable), 500) for m in settling.texts(snapshot, [r.point_id for r in servable[start : start + 500]])
+            }
         incarnation = secrets.token_hex(8)
         pairs = [(point_id(document.uid, document.uri, document.digest, generation.spec.id, incarnation, row.ordinal), row.point_id) for row in rows]
         ids = {model: point for point, model in pairs}
-        keys = Keys(tenant=document.namespace, source=document.source_id, document=document.id, acl=document.acl_id, modified=document.modified, folders=folders(document.uri))
+        keys = Keys(
+            tenant=document.namespace,
+            source=document.source_id,
+            document=document.id,
+            acl=document.acl_id,
+            modified=document.modified,
+            folders=folders(document.uri),
+        )
         points: list[Point] = []
         for start in range(0, len(servable), SLICE):
             part = [by_model[row.point_id] for row in servable[start : start + SLICE] if row.point_id in by_model]
@@ -131,7 +140,9 @@ class Builder:
         vectors = {d: Vectors(c.dense, Sparse.unpack(c.sparse) if c.sparse is not None else None) for d, c in found.items()}
         missing = {m.digest: m for m in part if m.digest not in vectors}
         if missing:
-            made = self._plant.embedders.get(generation.spec).embed([embedded_text(heading_of(m.heading), publishing.unpack_body(m.body)) for m in missing.values()])
+            made = self._plant.embedders.get(generation.spec).embed(
+                [embedded_text(heading_of(m.heading), publishing.unpack_body(m.body)) for m in missing.values()]
+            )
             fresh = [Cached(d, v.dense, v.sparse.pack() if v.sparse is not None else None) for d, v in zip(missing, made, strict=True)]
             self._plant.store.write(lambda tx: publishing.keep_vectors(tx, fingerprint, fresh), BULK)
             vectors.update(zip(missing, made, strict=True))

@@ -123,10 +123,22 @@ class Reporter:
         status = summarize(facts, now, before, handled)
         fresh = next(c["status"] for c in status["conditions"] if c["type"] == "Fresh")
         origin.fresh_until = facts.verified_at + lease if fresh == "True" and facts.verified_at is not None else None
+        if "Quarantined" in _types(status) and "Quarantined" not in _types(before):
+            message = f"{facts.quarantined} documents hold text that screening quarantined: it is neither embedded nor served."
+            self._plant.store.write(lambda tx: reporting.event(tx, origin.id, "Warning", "Quarantined", message), BULK)
         if fresh == "False" and facts.verified_at is not None and _was(before, "Fresh") == "True":
-            self._plant.store.write(lambda tx: reporting.event(tx, origin.id, "Warning", "Stale", "The freshness lease has ended: content is withheld or marked until the source is read."), BULK)
+            self._plant.store.write(
+                lambda tx: reporting.event(
+                    tx, origin.id, "Warning", "Stale", "The freshness lease has ended: content is withheld or marked until the source is read."
+                ),
+                BULK,
+            )
         if json.dumps(status, sort_keys=True) != json.dumps(before, sort_keys=True):
             self._statuses.write(origin, status)
+
+
+def _types(status: dict[str, Any]) -> set[str]:
+    return {c["type"] for c in status.get("conditions", ())}
 
 
 def _was(status: dict[str, Any], type_: str) -> str | None:

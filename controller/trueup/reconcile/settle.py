@@ -10,7 +10,7 @@ import structlog
 from trueup.catalog import settling
 from trueup.catalog.store import BULK
 from trueup.decide.retry import Backoff
-from trueup.errors import CatalogError, IndexError_
+from trueup.errors import CatalogError, IndexFailure
 from trueup.reconcile.origin import Plant
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class Settler:
             try:
                 while not self._stopped.is_set() and self.settle():
                     pass
-            except (IndexError_, CatalogError) as error:
+            except (IndexFailure, CatalogError) as error:
                 self._failures += 1
                 self._changed(str(error))
                 log.warning("settle.failed", reason=error.reason, failures=self._failures)
@@ -68,7 +68,7 @@ class Settler:
         """One batch; returns how many rows it settled.
 
         Raises:
-            IndexError_: the index did not take it; the rows stay.
+            IndexFailure: the index did not take it; the rows stay.
         """
         with self._plant.store.read() as snapshot:
             rows = settling.outbox(snapshot, BATCH)

@@ -37,7 +37,7 @@ def sweep(plant: Plant, stopped: threading.Event, pause: float = 0.002) -> Drift
     """One pass over every generation, and over collections that nobody knows.
 
     Raises:
-        IndexError_, CatalogError: the sweep broke off; what was mended stays mended.
+        IndexFailure, CatalogError: the sweep broke off; what was mended stays mended.
     """
     drift = Drift()
     with plant.store.read() as snapshot:

@@ -14,7 +14,7 @@ from trueup.catalog.store import BULK, NORMAL, URGENT, Write
 from trueup.decide.conditions import Failure
 from trueup.decide.retry import Backoff
 from trueup.errors import CatalogError, EpochLost, SourceError, SourceMisconfigured, SourceTimeout
-from trueup.model.listing import History, Hint, Scope
+from trueup.model.listing import Hint, History, Scope
 from trueup.model.resources import CONFIRM_DELETION, REQUESTED_AT
 from trueup.reconcile.look import Looked, look
 from trueup.reconcile.origin import Origin, Plant
@@ -84,7 +84,9 @@ class Visits:
         """Tell of looks that hang beyond their source's timeout: the condition must not wait for the thread."""
         now = self._plant.clock.monotonic()
         with self._lock:
-            hanging = [(origin, began) for origin, began, told in self._running.values() if not told and now - began > 2 * origin.view.resource.spec.timeout_seconds]
+            hanging = [
+                (origin, began) for origin, began, told in self._running.values() if not told and now - began > 2 * origin.view.resource.spec.timeout_seconds
+            ]
             for origin, began in hanging:
                 self._running[origin.id] = (origin, began, True)
         for origin, _ in hanging:
@@ -124,9 +126,9 @@ class Visits:
     def _confirm(self, origin: Origin, row: SourceRow) -> None:
         asked = origin.view.resource.metadata.annotations.get(CONFIRM_DELETION)
         if asked is not None and asked == row.held_observation:
-            self._release(origin, row, asked, "A person confirmed it")
+            self._release(row, asked, "A person confirmed it")
 
-    def _release(self, origin: Origin, row: SourceRow, observation: str, why: str) -> None:
+    def _release(self, row: SourceRow, observation: str, why: str) -> None:
         def unit(tx: Write) -> int:
             erased = placing.confirm(tx, row.id, row.epoch, observation, _CONTROLLER)
             if erased:
@@ -195,7 +197,9 @@ class Visits:
     def _index_exists(self, origin: Origin) -> None:
         ref = origin.view.resource.spec.index_ref
         if ref is not None and origin.view.resource.index_key() not in self._indexes():
-            raise SourceMisconfigured(why=f"its indexRef names the ContextIndex {ref.name}, which does not exist in its namespace; apply it or correct the name")
+            raise SourceMisconfigured(
+                why=f"its indexRef names the ContextIndex {ref.name}, which does not exist in its namespace; apply it or correct the name"
+            )
 
     def _watch(self, origin: Origin) -> None:
         """Watch before looking, so that no change falls between the two."""
@@ -223,28 +227,16 @@ class Visits:
 
     def _succeeded(self, origin: Origin, row: SourceRow, looked: Looked, scope: Scope) -> None:
         before = reporting.load_failure(row.failure)
-
-        def unit(tx: Write) -> None:
-            if before is not None:
-                reporting.set_failure(tx, row.id, row.epoch, None)
-                reporting.event(tx, row.id, "Normal", "Recovered", f"The source can be read again, after {before.count} failures.")
-            if looked.history is not History.FORWARD:
-                reporting.event(tx, row.id, "Warning", "HistoryRewritten", f"The origin is at {looked.revision}, which does not follow what was served before: the source is the truth.")
-            if looked.held is not None:
-                reporting.event(tx, row.id, "Warning", "DeletionHeld", f"A suspicious listing: what it misses is hidden until observation {looked.held} is confirmed.")
-            if not looked.quiet and looked.held is None:
-                reporting.event(tx, row.id, "Normal", "Fetched", f"{looked.queued} documents are new or changed, {looked.removed} are gone.")
-                reporting.trim(tx, row.id)
-
-        if before is not None or not looked.quiet or looked.history is not History.FORWARD:
-            self._plant.store.write(unit, NORMAL)
+        eventful = before is not None or not looked.quiet or looked.history is not History.FORWARD
+        if eventful:
+            self._plant.store.write(lambda tx: _tell(tx, row, looked, before), NORMAL)
         if looked.queued:
             self._told.queued()
         if looked.removed:
             self._told.removed()
         if scope.whole:
             self._confirm_by_time(origin)
-        if before is not None or not looked.quiet or row.decided_generation != row.generation or row.gaps is not None or origin.fresh_until is None:
+        if eventful or row.decided_generation != row.generation or row.gaps is not None or origin.fresh_until is None:
             self._told.changed(row.id)
         elif scope.whole:
             origin.fresh_until = self._plant.clock.now() + origin.view.resource.spec.freshness.max_staleness_seconds
@@ -258,5 +250,19 @@ class Visits:
             row = placing.source_row(snapshot, origin.id)
             since = placing.waits_since(snapshot)
         if row is not None and row.held_observation and row.held_since is not None and self._plant.clock.now() - max(row.held_since, since) >= after:
-            self._release(origin, row, row.held_observation, "confirmAfter has passed")
+            self._release(row, row.held_observation, "confirmAfter has passed")
 
+
+def _tell(tx: Write, row: SourceRow, looked: Looked, before: Failure | None) -> None:
+    """The events of a look that changed something."""
+    if before is not None:
+        reporting.set_failure(tx, row.id, row.epoch, None)
+        reporting.event(tx, row.id, "Normal", "Recovered", f"The source can be read again, after {before.count} failures.")
+    if looked.history is not History.FORWARD:
+        message = f"The origin is at {looked.revision}, which does not follow what was served before: the source is the truth."
+        reporting.event(tx, row.id, "Warning", "HistoryRewritten", message)
+    if looked.held is not None:
+        reporting.event(tx, row.id, "Warning", "DeletionHeld", f"A suspicious listing: what it misses is hidden until observation {looked.held} is confirmed.")
+    elif not looked.quiet:
+        reporting.event(tx, row.id, "Normal", "Fetched", f"{looked.queued} documents are new or changed, {looked.removed} are gone.")
+        reporting.trim(tx, row.id)

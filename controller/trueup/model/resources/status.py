@@ -92,7 +92,7 @@ class ContextSourceStatus(Model):
     revision: Short | None = None
     """The source's revision that was last decided, where it has one."""
     digest: Short | None = None
-    """Digest of the live documents' uris and contents."""
+    """Changes whenever what is served may have changed; equal digests mean equal content."""
     last_update_time: Time | None = None
     """When the served content last changed."""
     last_handled_reconcile_at: Short | None = None
