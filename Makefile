@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# The lock is whole, so pip has nothing to resolve and no build environment to make.
-INSTALL := $(PIP) install --no-deps -r
+# The locks are whole, so pip has nothing to resolve and no build environment to make; what is imported compiles itself.
+INSTALL := $(PIP) install --no-deps --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench lint types imports generated lock migration setup clean
@@ -21,13 +21,13 @@ $(BIN)/python:
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo "installing what Trueup runs on (once)" >&2
-	@$(INSTALL) requirements/runtime.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(INSTALL) -r requirements/runtime.txt
+	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@echo "installing what its tests need (once)" >&2
-	@$(INSTALL) requirements/dev.txt
+	@$(INSTALL) -r requirements/dev.txt
 	@touch $@
 
 setup: $(VENV)/.dev  ## everything that the other targets need
@@ -63,10 +63,11 @@ migration: $(VENV)/.dev  ## write the next migration from the difference between
 	@$(BIN)/python -m trueup.catalog.migrations $(NAME)
 
 lock: | $(BIN)/python  ## pin the newest versions that pyproject.toml allows
-	@$(PIP) install "uv==0.13.9"
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group build $(LOCK) --output-file requirements/runtime.txt
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group build --group dev --constraint requirements/runtime.txt $(LOCK) --output-file requirements/dev.txt
-LOCK := --universal --python-version 3.11 --upgrade --quiet --no-header --no-annotate --no-emit-index-url
+	@$(INSTALL) "uv==0.13.9"
+	@$(COMPILE) --extra model --upgrade --output-file requirements/runtime.txt
+	@$(COMPILE) --all-extras --upgrade --constraint requirements/runtime.txt --output-file requirements/cluster.txt
+	@$(COMPILE) --all-extras --group dev --upgrade --constraint requirements/cluster.txt --output-file requirements/dev.txt
+COMPILE := $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --quiet --no-header --no-annotate --no-emit-index-url
 
 clean:  ## remove what was built here (the caches too)
 	@rm -rf $(VENV) .venv-peers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .trueup-demo build dist
