@@ -143,8 +143,9 @@ def _first_line(process: subprocess.Popen[str]) -> str:
         return ""
 
     def listen() -> None:
-        for line in (*iter(output.readline, ""), ""):
+        for line in output:
             lines.put(line)
+        lines.put("")
 
     threading.Thread(target=listen, daemon=True).start()
     with suppress(queue.Empty):
