@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.model.index import GenerationSpec, Keys, Point, Question, Scope
 from trueup.model.text import Sparse
 
@@ -47,13 +47,13 @@ def check_generation(generation: GenerationSpec) -> str:
     """The collection's name.
 
     Raises:
-        IndexError_: the generation cannot be a collection.
+        IndexFailure: the generation cannot be a collection.
     """
     name = generation.collection
     if not is_collection(name):
-        raise IndexError_(why="a collection's name may have letters, digits and dashes only; give the generation a fingerprint in hex")
+        raise IndexFailure(why="a collection's name may have letters, digits and dashes only; give the generation a fingerprint in hex")
     if generation.dimensions < 0 or not (generation.dimensions or generation.sparse):
-        raise IndexError_(why=f"generation {generation.id} has neither a dense nor a sparse vector")
+        raise IndexFailure(why=f"generation {generation.id} has neither a dense nor a sparse vector")
     return name
 
 
@@ -61,7 +61,7 @@ def check_points(generation: GenerationSpec, points: Sequence[Point]) -> None:
     """Refuse a batch of which the engine might reject or mangle anything.
 
     Raises:
-        IndexError_: names the point and what is wrong with it.
+        IndexFailure: names the point and what is wrong with it.
     """
     for point in points:
         check_id(point.id)
@@ -74,7 +74,7 @@ def check_points(generation: GenerationSpec, points: Sequence[Point]) -> None:
 def check_id(point_id: str) -> None:
     """Refuse what is not a UUID in lower case with hyphens."""
     if _UUID.fullmatch(point_id) is None:
-        raise IndexError_(why=f"point id {point_id[:40]!r} is not a UUID in lower case")
+        raise IndexFailure(why=f"point id {point_id[:40]!r} is not a UUID in lower case")
 
 
 def check_ids(ids: Iterable[str]) -> None:
@@ -87,19 +87,19 @@ def check_ids(ids: Iterable[str]) -> None:
 def check_keys(point_id: str, keys: Keys) -> None:
     """Refuse keys that a filter could not find again."""
     if not keys.tenant:
-        raise IndexError_(why=f"point {point_id} has no tenant")
+        raise IndexFailure(why=f"point {point_id} has no tenant")
     if not all(0 <= number < _INTEGER_LIMIT for number in (keys.source, keys.document, keys.acl)):
-        raise IndexError_(why=f"point {point_id} has a catalog id outside 0 to 2^63")
+        raise IndexFailure(why=f"point {point_id} has a catalog id outside 0 to 2^63")
     if keys.modified is not None and not math.isfinite(keys.modified):
-        raise IndexError_(why=f"point {point_id} has a time that is not finite")
+        raise IndexFailure(why=f"point {point_id} has a time that is not finite")
 
 
 def _check_vectors(generation: GenerationSpec, point: Point) -> None:
     dense, sparse = point.vectors.dense, point.vectors.sparse
     if (dense is not None) != (generation.dimensions > 0) or (dense is not None and len(dense) != 4 * generation.dimensions):
-        raise IndexError_(why=f"point {point.id} has not the dense vector of {generation.dimensions} dimensions that its generation needs")
+        raise IndexFailure(why=f"point {point.id} has not the dense vector of {generation.dimensions} dimensions that its generation needs")
     if (sparse is not None) != generation.sparse:
-        raise IndexError_(why=f"point {point.id} has {'a' if sparse else 'no'} sparse vector, against its generation")
+        raise IndexFailure(why=f"point {point.id} has {'a' if sparse else 'no'} sparse vector, against its generation")
     if sparse is not None:
         check_sparse(f"point {point.id}", sparse)
 
@@ -109,18 +109,18 @@ def _check_dense(generation: GenerationSpec, points: Sequence[Point]) -> None:
     block = np.frombuffer(b"".join(point.vectors.dense or b"" for point in points), "<f4").reshape(len(points), generation.dimensions)
     bad = ~(np.abs(block) <= _COMPONENT_LIMIT).all(axis=1)  # also true of NaN
     if bad.any():
-        raise IndexError_(why=f"point {points[int(bad.argmax())].id} has a dense component that is not a finite, moderate number")
+        raise IndexFailure(why=f"point {points[int(bad.argmax())].id} has a dense component that is not a finite, moderate number")
 
 
 def check_sparse(whose: str, sparse: Sparse) -> None:
     """Refuse a sparse vector whose ids are not ascending term ids, or whose weights are not finite."""
     indices, values = sparse.indices, sparse.values
     if len(indices) != len(values):
-        raise IndexError_(why=f"the sparse vector of {whose} has {len(indices)} ids and {len(values)} weights")
+        raise IndexFailure(why=f"the sparse vector of {whose} has {len(indices)} ids and {len(values)} weights")
     if indices and (indices[0] < 0 or indices[-1] >= _TERM_LIMIT or not all(map(lt, indices, islice(indices, 1, None)))):
-        raise IndexError_(why=f"the sparse vector of {whose} has ids that do not ascend within 32 bits")
+        raise IndexFailure(why=f"the sparse vector of {whose} has ids that do not ascend within 32 bits")
     if not all(map(math.isfinite, values)) or (values and max(map(abs, values)) > _COMPONENT_LIMIT):
-        raise IndexError_(why=f"the sparse vector of {whose} has a weight that is not a finite, moderate number")
+        raise IndexFailure(why=f"the sparse vector of {whose} has a weight that is not a finite, moderate number")
 
 
 def matches_nothing(scope: Scope, limit: int) -> bool:
@@ -138,15 +138,15 @@ def dense_of(generation: GenerationSpec, question: Question) -> list[float] | No
     """The dense vector to ask with, or None: not asked, not held by this generation, or without a direction.
 
     Raises:
-        IndexError_: it has other dimensions than the generation, or is not finite.
+        IndexFailure: it has other dimensions than the generation, or is not finite.
     """
     if question.dense is None or not generation.dimensions:
         return None
     if len(question.dense) != 4 * generation.dimensions:
-        raise IndexError_(why=f"the question has not the {generation.dimensions} dimensions of its generation")
+        raise IndexFailure(why=f"the question has not the {generation.dimensions} dimensions of its generation")
     vector = np.frombuffer(question.dense, "<f4")
     if not (np.abs(vector) <= _COMPONENT_LIMIT).all():
-        raise IndexError_(why="the question has a dense component that is not a finite, moderate number")
+        raise IndexFailure(why="the question has a dense component that is not a finite, moderate number")
     return vector.tolist() if vector.any() else None
 
 
@@ -154,7 +154,7 @@ def sparse_of(generation: GenerationSpec, question: Question) -> Sparse | None:
     """The sparse vector to ask with, or None: not asked, not held by this generation, or empty.
 
     Raises:
-        IndexError_: its ids do not ascend or its weights are not finite.
+        IndexFailure: its ids do not ascend or its weights are not finite.
     """
     if question.sparse is None or not generation.sparse or not question.sparse.indices:
         return None

@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.keys import FLOATS, INTEGERS, KEYWORDS
 from trueup.model.index import GenerationSpec
 
@@ -24,31 +24,31 @@ _CONFLICT = 409
 
 @contextlib.contextmanager
 def server_faults(doing: str) -> Iterator[None]:
-    """Turn what the client raises into IndexError_, without the server's body: that may repeat what was sent.
+    """Turn what the client raises into IndexFailure, without the server's body: that may repeat what was sent.
 
     Raises:
-        IndexError_: says what was being done, and the HTTP status or the kind of failure.
+        IndexFailure: says what was being done, and the HTTP status or the kind of failure.
     """
     try:
         yield
     except UnexpectedResponse as error:
-        raise IndexError_(why=f"{doing} failed: the server answered HTTP {error.status_code}") from error
+        raise IndexFailure(why=f"{doing} failed: the server answered HTTP {error.status_code}") from error
     except (ApiException, QdrantException, OSError, ValueError) as error:
         source = getattr(error, "source", error)
-        raise IndexError_(why=f"{doing} failed: {type(source).__name__}") from error
+        raise IndexFailure(why=f"{doing} failed: {type(source).__name__}") from error
 
 
 def require_version(client: QdrantClient) -> None:
     """Refuse a server that is too old to be trusted with deletions.
 
     Raises:
-        IndexError_: it is older than `OLDEST`, or cannot be asked.
+        IndexFailure: it is older than `OLDEST`, or cannot be asked.
     """
     with server_faults("asking the server for its version"):
         version = client.info().version
         release = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
     if release < OLDEST:
-        raise IndexError_(why=f"the Qdrant server is {version}, and 1.19 or later is needed, because older ones can bring back deleted points")
+        raise IndexFailure(why=f"the Qdrant server is {version}, and 1.19 or later is needed, because older ones can bring back deleted points")
 
 
 def as_declared(client: QdrantClient, name: str, generation: GenerationSpec) -> bool:
@@ -82,7 +82,7 @@ def declare(client: QdrantClient, name: str, generation: GenerationSpec) -> None
                 sparse_vectors_config={SPARSE: models.SparseVectorParams()} if generation.sparse else None,
                 strict_mode_config=models.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False),
             )
-    except IndexError_ as error:
+    except IndexFailure as error:
         if not (isinstance(error.__cause__, UnexpectedResponse) and error.__cause__.status_code == _CONFLICT):
             raise
 
@@ -102,4 +102,4 @@ def index_payload(client: QdrantClient, name: str) -> None:
             schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True) if key == "tenant" else kind
             result = client.create_payload_index(name, key, field_schema=schema, wait=True)
             if result.status != models.UpdateStatus.COMPLETED:
-                raise IndexError_(why=f"the server did not complete the payload index on {key}")
+                raise IndexFailure(why=f"the server did not complete the payload index on {key}")

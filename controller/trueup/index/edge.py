@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import qdrant_edge as engine
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.checks import batches, check_generation, check_ids, check_keys, check_points, dense_of, is_collection, matches_nothing, sparse_of
 from trueup.index.folder import Folder
 from trueup.index.keys import to_keys, to_payload
@@ -37,7 +37,7 @@ class EdgeIndex:
 
         Raises:
             HomeLocked: another process, or another object of this one, has it.
-            IndexError_: it cannot be used.
+            IndexFailure: it cannot be used.
         """
         self.recovered: list[str] = []
         self._folder = Folder(path)
@@ -50,7 +50,7 @@ class EdgeIndex:
         name = check_generation(generation)
         with self._writing:
             if self._closed:
-                raise IndexError_(why="it is closed")
+                raise IndexFailure(why="it is closed")
             if self._folder.suspected(name):
                 self._close_one(name)
             if name not in self._shards:
@@ -128,10 +128,10 @@ class EdgeIndex:
         """Remove a collection and what was moved aside of it; nothing happens where there is none.
 
         Raises:
-            IndexError_: that is no name of a collection of ours.
+            IndexFailure: that is no name of a collection of ours.
         """
         if not is_collection(collection):
-            raise IndexError_(why="that is not the name of a collection")
+            raise IndexFailure(why="that is not the name of a collection")
         with self._writing:
             self._close_one(collection)
             self._folder.remove(collection)
@@ -159,7 +159,7 @@ class EdgeIndex:
         try:
             self._folder.begin_opening(name)
             shard = open_shard(path, generation, prove=self._folder.suspected(name))
-        except IndexError_:
+        except IndexFailure:
             if not path.exists():
                 raise
             self._folder.move_aside(name)
@@ -178,7 +178,7 @@ class EdgeIndex:
     def _shard(self, generation: GenerationSpec) -> engine.EdgeShard:
         shard = self._shards.get(check_generation(generation))
         if shard is None:
-            raise IndexError_(why=f"the collection of generation {generation.id} is not open")
+            raise IndexFailure(why=f"the collection of generation {generation.id} is not open")
         return shard
 
     # --- calls ---
@@ -189,7 +189,7 @@ class EdgeIndex:
         try:
             with engine_faults("reading"):
                 return call(shard)
-        except IndexError_:
+        except IndexFailure:
             if self._shards.get(generation.collection) is shard:  # else it was closed under us, which is no fault of the disk
                 self._folder.distrust(generation.collection)
             raise
@@ -211,7 +211,7 @@ def _write(shard: engine.EdgeShard, operation: engine.UpdateOperation) -> None:
     try:
         with engine_faults("writing"):
             shard.update(operation)
-    except IndexError_:
+    except IndexFailure:
         _flush(shard)
         raise
 

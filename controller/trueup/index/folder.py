@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from trueup.errors import HomeLocked, IndexError_
+from trueup.errors import HomeLocked, IndexFailure
 from trueup.index.checks import is_collection
 
 _OPENINGS = 2
@@ -23,14 +23,14 @@ class Folder:
 
         Raises:
             HomeLocked: another owner has it open.
-            IndexError_: it cannot be made or written.
+            IndexFailure: it cannot be made or written.
         """
         self.path = path
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise IndexError_(why=f"the folder {path} cannot be used ({error.strerror})") from error
+            raise IndexFailure(why=f"the folder {path} cannot be used ({error.strerror})") from error
         try:
             # Before anything else: an engine that is refused its own lock has by then damaged the owner's next flush.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,12 +85,12 @@ class Folder:
         """Note that `name` is being opened; `trust` takes the note away.
 
         Raises:
-            IndexError_: opening it has killed the process time and again.
+            IndexFailure: opening it has killed the process time and again.
         """
         mark = self._mark(name, "opening")
         died = len(mark.read_bytes()) if mark.exists() else 0
         if died >= _OPENINGS:
-            raise IndexError_(why="the process ended each time the collection was opened")
+            raise IndexFailure(why="the process ended each time the collection was opened")
         mark.write_bytes(b"." * (died + 1))
 
     def close(self) -> None:

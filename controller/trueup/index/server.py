@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.checks import batches, check_generation, check_ids, check_keys, check_points, dense_of, is_collection, matches_nothing, sparse_of
 from trueup.index.collection import DENSE, SPARSE, as_declared, declare, index_payload, require_version, server_faults
 from trueup.index.keys import to_keys, to_payload
@@ -143,10 +143,10 @@ class ServerIndex:
         """Remove a collection; nothing happens where there is none.
 
         Raises:
-            IndexError_: that is no name of a collection of ours, or the server did not do it.
+            IndexFailure: that is no name of a collection of ours, or the server did not do it.
         """
         if not is_collection(collection):
-            raise IndexError_(why="that is not the name of a collection")
+            raise IndexFailure(why="that is not the name of a collection")
         with server_faults("dropping the collection"):
             self._client().delete_collection(collection)
 
@@ -163,7 +163,7 @@ class ServerIndex:
 
     def _client(self) -> QdrantClient:
         if self._closed:
-            raise IndexError_(why="it is closed")
+            raise IndexFailure(why="it is closed")
         if not self._checked:
             require_version(self._unchecked)
             self._checked = True
@@ -188,7 +188,7 @@ class ServerIndex:
 def _completed(result: models.UpdateResult) -> None:
     """Refuse every answer but `completed`: an acknowledged write is in a log, and not yet to be found."""
     if result.status != models.UpdateStatus.COMPLETED:
-        raise IndexError_(why=f"the server answered {result.status.value} instead of completed")
+        raise IndexFailure(why=f"the server answered {result.status.value} instead of completed")
 
 
 def _server_id(point_id: str) -> models.ExtendedPointId:

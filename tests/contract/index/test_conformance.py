@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.edge import EdgeIndex
 from trueup.index.server import ServerIndex
 from trueup.ports import Index
@@ -64,7 +64,7 @@ class TestEdge(IndexContract):
                     if len(hits) != 10:
                         faults.append(len(hits))
                     ready.scroll(HYBRID, None, 50)
-                except IndexError_ as error:
+                except IndexFailure as error:
                     faults.append(error)
 
         threads = [threading.Thread(target=ask) for _ in range(4)]

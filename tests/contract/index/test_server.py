@@ -8,7 +8,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.server import ServerIndex
 from trueup.testing.index_contract import DENSE_ONLY, EVERYTHING, HYBRID, QUESTION, found, keys, point, point_id
 
@@ -66,7 +66,7 @@ def test_refuses_servers_that_bring_points_back(client: Recorder, version: str, 
         server.ensure(HYBRID)
         return
     for call in (lambda: server.ensure(HYBRID), lambda: server.upsert(HYBRID, [point(1)]), lambda: found(server), server.collections):
-        with pytest.raises(IndexError_, match=r"1\.19 or later"):
+        with pytest.raises(IndexFailure, match=r"1\.19 or later"):
             call()
     assert {name for name, _ in client.calls} == {"info"}
 
@@ -93,7 +93,7 @@ def test_only_completed_is_success(index: ServerIndex, client: Recorder, verb: s
     index.upsert(HYBRID, [point(1)])
     answer = models.UpdateResult(operation_id=1, status=status)
     client.answers.update(upsert=answer, delete=answer, batch_update_points=[answer])
-    with pytest.raises(IndexError_, match="instead of completed"):
+    with pytest.raises(IndexFailure, match="instead of completed"):
         {
             "upsert": lambda: index.upsert(HYBRID, [point(1)]),
             "put_keys": lambda: index.put_keys(HYBRID, [(point_id(1), keys(1))]),
@@ -132,7 +132,7 @@ def test_loses_the_race_to_make_it(index: ServerIndex, client: Recorder, monkeyp
     client.answers["create_collection"] = http(409)
     index.ensure(HYBRID)
     client.answers["create_collection"] = http(500)
-    with pytest.raises(IndexError_, match="HTTP 500"):
+    with pytest.raises(IndexFailure, match="HTTP 500"):
         index.ensure(HYBRID)
 
 
@@ -167,7 +167,7 @@ def test_faults_are_ours_and_say_nothing_that_was_sent(index: ServerIndex, clien
         lambda: index.present(HYBRID, [point_id(1)]),
         lambda: index.delete(HYBRID, [point_id(1)]),
     ):
-        with pytest.raises(IndexError_) as caught:
+        with pytest.raises(IndexFailure) as caught:
             call()
         assert "secret" not in str(caught.value)
 
@@ -176,7 +176,7 @@ def test_an_unreachable_server_is_an_error_when_used() -> None:
     """Building the adapter waits for nobody; its first use says that the server cannot be asked."""
     with warnings.catch_warnings():
         server = ServerIndex("http://127.0.0.1:1")
-    with pytest.raises(IndexError_, match="asking the server for its version failed"):
+    with pytest.raises(IndexFailure, match="asking the server for its version failed"):
         server.ensure(HYBRID)
     server.close()
 
@@ -185,5 +185,5 @@ def test_other_collections_are_not_ours(index: ServerIndex, client: Recorder) ->
     """What others keep on the same server is neither listed nor dropped."""
     client.client.create_collection("customers", vectors_config=models.VectorParams(size=8, distance=models.Distance.DOT))
     assert index.collections() == [HYBRID.collection]
-    with pytest.raises(IndexError_):
+    with pytest.raises(IndexFailure):
         index.drop("customers")
