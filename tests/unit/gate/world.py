@@ -1,7 +1,9 @@
 """A small world for the gate: a real SQLite catalog filled by hand, an index in memory, a clock that is told."""
 
+import functools
 import hashlib
 import json
+import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
@@ -101,16 +103,25 @@ class TestController:
         return self.presence
 
 
-class World:
-    """Everything around a gate, and the few verbs that change what is true."""
-
-    def __init__(self, home: Path) -> None:
-        path = home / "catalog.db"
+@functools.cache
+def _empty_catalog() -> bytes:
+    """The file of a catalog with nothing in it: made once, since making forty tables takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.db"
         engine = sa.create_engine(f"sqlite:///{path}")
         with engine.begin() as connection:
             schema.metadata.create_all(connection)
             connection.execute(sa.text("INSERT INTO sequence (id, value, at) VALUES (1, 0, 0)"))
         engine.dispose()
+        return path.read_bytes()
+
+
+class World:
+    """Everything around a gate, and the few verbs that change what is true."""
+
+    def __init__(self, home: Path) -> None:
+        path = home / "catalog.db"
+        path.write_bytes(_empty_catalog())
         self.clock = TestClock()
         self.store = SqliteStore(path, self.clock)
         self.index = MemoryIndex()

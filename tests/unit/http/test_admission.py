@@ -42,21 +42,21 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-def test_without_a_token_there_is_nothing(http: TestClient, method: str, path: str) -> None:
+def test_without_a_token_there_is_nothing(anyone: TestClient, method: str, path: str) -> None:
     """401, the same whatever is asked for, before 404, 405 and 422 (A01)."""
-    response = http.request(method, path, content=b"\xff not json")
+    response = anyone.request(method, path, content=b"\xff not json")
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     if method != "HEAD":
-        assert response.content == http.get("/v1/sources").content
+        assert response.content == anyone.get("/v1/sources").content
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/.well-known/trueup", "/openapi.json"])
-def test_what_is_open(http: TestClient, path: str) -> None:
+def test_what_is_open(anyone: TestClient, path: str) -> None:
     """Liveness, readiness, the well-known page and OpenAPI need no token."""
-    assert http.get(path).status_code == 200
+    assert anyone.get(path).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,10 @@ def test_what_is_open(http: TestClient, path: str) -> None:
     ids=["query", "no-scheme", "basic", "proxy-headers", "cookie"],
 )
 def test_a_token_is_taken_from_the_bearer_header_alone(
-    world: World, http: TestClient, params: dict[str, str], headers: dict[str, str], cookies: dict[str, str]
+    shared: tuple[World, TestClient], params: dict[str, str], headers: dict[str, str], cookies: dict[str, str]
 ) -> None:
     """No token in a query, a cookie or another header, and no name of a caller in one (A02)."""
+    world, http = shared
     token = world.token()
 
     def filled(given: dict[str, str]) -> dict[str, str]:

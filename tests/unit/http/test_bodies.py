@@ -49,9 +49,9 @@ def _nested(depth: int) -> str:
     ],
     ids=lambda body: json.dumps(body)[:60],
 )
-def test_a_query_outside_its_limits_is_refused(alice: TestClient, body: Any) -> None:
+def test_a_query_outside_its_limits_is_refused(someone: TestClient, body: Any) -> None:
     """422 with a problem that names the place."""
-    response = alice.post("/v1/retrieve", json=body)
+    response = someone.post("/v1/retrieve", json=body)
     assert response.status_code == 422, response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["title"] == "Invalid"
@@ -76,9 +76,9 @@ def test_a_query_outside_its_limits_is_refused(alice: TestClient, body: Any) -> 
     ],
     ids=lambda raw: raw[:40],
 )
-def test_json_that_is_none(alice: TestClient, raw: bytes) -> None:
+def test_json_that_is_none(someone: TestClient, raw: bytes) -> None:
     """Broken, ambiguous, endless or infinite JSON is 422, never an error inside."""
-    response = alice.post("/v1/retrieve", content=raw, headers={"content-type": "application/json"})
+    response = someone.post("/v1/retrieve", content=raw, headers={"content-type": "application/json"})
     assert response.status_code == 422, response.text
 
 
@@ -89,16 +89,16 @@ def test_depth_is_counted_to_the_level() -> None:
         loads(_nested(33).encode())
 
 
-def test_errors_do_not_repeat_what_was_sent(alice: TestClient) -> None:
+def test_errors_do_not_repeat_what_was_sent(someone: TestClient) -> None:
     """A refused query stands in no error: errors are logged and shown."""
     canary = "canary-5e1f"
     for body in ({"query": canary, "top_k": 0}, {"query": [canary]}, {"query": "x", "filter": {"modified_after": canary}}, {"query": "x", "sources": [canary]}):
-        response = alice.post("/v1/retrieve", json=body)
+        response = someone.post("/v1/retrieve", json=body)
         assert response.status_code == 422
         assert canary not in response.text
 
 
-def test_a_body_too_large_is_refused_by_what_arrives(alice: TestClient) -> None:
+def test_a_body_too_large_is_refused_by_what_arrives(someone: TestClient) -> None:
     """Beyond 64 KiB: 413, whether a header says so or the bytes do; at 64 KiB it is read (A30)."""
     body = json.dumps(GOOD).encode()
     full = body + b" " * (64 * 1024 - len(body))
@@ -107,34 +107,34 @@ def test_a_body_too_large_is_refused_by_what_arrives(alice: TestClient) -> None:
     def pieces(data: bytes) -> Iterator[bytes]:
         yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
-    assert alice.post("/v1/retrieve", content=full, headers=headers).status_code == 200
-    assert alice.post("/v1/retrieve", content=full + b" ", headers=headers).status_code == 413
-    assert alice.post("/v1/retrieve", content=pieces(full + b" "), headers=headers).status_code == 413
-    assert alice.post("/v1/retrieve", content=b"x" * (2 << 20), headers=headers).status_code == 413
-    assert alice.post("/v1/retrieve", content=pieces(full), headers=headers).status_code == 200
+    assert someone.post("/v1/retrieve", content=full, headers=headers).status_code == 200
+    assert someone.post("/v1/retrieve", content=full + b" ", headers=headers).status_code == 413
+    assert someone.post("/v1/retrieve", content=pieces(full + b" "), headers=headers).status_code == 413
+    assert someone.post("/v1/retrieve", content=b"x" * (2 << 20), headers=headers).status_code == 413
+    assert someone.post("/v1/retrieve", content=pieces(full), headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
     "body",
     [{}, {"receipt": "x", "chunks": ["00000000-0000-0000-0000-000000000000"]}, {"chunks": []}, {"chunks": ["x"]}, {"chunks": ["00000000-0000-0000-0000-000000000000"] * 101}, {"receipt": "forged"}, {"receipt": "a.b.c"}],
 )
-def test_verify_takes_a_genuine_receipt_or_ids(alice: TestClient, body: Any) -> None:
+def test_verify_takes_a_genuine_receipt_or_ids(someone: TestClient, body: Any) -> None:
     """Anything else is 422, a forged receipt too."""
-    assert alice.post("/v1/verify", json=body).status_code == 422
+    assert someone.post("/v1/verify", json=body).status_code == 422
 
 
-def test_openapi_says_the_limits(http: TestClient) -> None:
+def test_openapi_says_the_limits(anyone: TestClient) -> None:
     """The limits of a query stand in OpenAPI."""
-    query = http.get("/openapi.json").json()["components"]["schemas"]["RetrieveBody"]
+    query = anyone.get("/openapi.json").json()["components"]["schemas"]["RetrieveBody"]
     assert query["additionalProperties"] is False
     assert query["properties"]["query"]["maxLength"] == 8192
     assert (query["properties"]["top_k"]["minimum"], query["properties"]["top_k"]["maximum"]) == (1, 100)
     assert query["properties"]["max_tokens"]["maximum"] == 100_000
 
 
-def test_other_methods_and_paths_are_problems(alice: TestClient) -> None:
+def test_other_methods_and_paths_are_problems(someone: TestClient) -> None:
     """With a token: 405 with Allow, 404, both as problems."""
-    wrong = alice.get("/v1/retrieve")
+    wrong = someone.get("/v1/retrieve")
     assert (wrong.status_code, wrong.headers["allow"], wrong.json()["title"]) == (405, "POST", "MethodNotAllowed")
-    assert (alice.get("/v1/nothing").status_code, alice.get("/v1/nothing").json()["title"]) == (404, "NotFound")
-    assert "access-control-allow-origin" not in alice.options("/v1/retrieve", headers={"Origin": "https://evil.example"}).headers
+    assert (someone.get("/v1/nothing").status_code, someone.get("/v1/nothing").json()["title"]) == (404, "NotFound")
+    assert "access-control-allow-origin" not in someone.options("/v1/retrieve", headers={"Origin": "https://evil.example"}).headers
