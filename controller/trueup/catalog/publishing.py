@@ -6,10 +6,12 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from trueup.catalog.looking import Removal, bury
+from trueup.catalog.schema import document, revision, source
 from trueup.catalog.store import Read, Write
 from trueup.model.index import Keys
 from trueup.model.text import Chunk, Prepared, Verdict
@@ -39,7 +41,8 @@ _WANTED = sa.text(
     "WHERE source_id = :source AND wanted IS NOT NULL AND wanted_class < 9 AND (retry_at IS NULL OR retry_at <= :now) ORDER BY wanted_class, id LIMIT :limit"
 )
 _SOURCES = sa.text(
-    "SELECT DISTINCT d.source_id FROM document d JOIN source s ON s.id = d.source_id WHERE d.wanted IS NOT NULL AND d.wanted_class < 9 AND s.state = 'live' AND NOT s.suspended"
+    "SELECT s.id FROM source s WHERE s.state = 'live' AND NOT s.suspended "
+    "AND EXISTS (SELECT 1 FROM document d WHERE d.source_id = s.id AND d.wanted IS NOT NULL AND d.wanted_class < 9)"
 )
 
 
@@ -115,6 +118,7 @@ class Publication:
     Attributes:
         points: per generation id, the point ids in order of `prepared.chunks` (quarantined chunks have an id, and no point).
         observed_at: when this version was first seen, from which its time-to-live counts.
+        epoch: of the source when loading began; another one voids the publication.
     """
 
     wanted: Wanted
@@ -122,87 +126,160 @@ class Publication:
     settings: str
     points: Mapping[int, Sequence[str]]
     observed_at: float
+    epoch: int
 
 
-_FENCE = sa.text(
-    "SELECT d.id, d.state, d.revision_id, d.wanted, d.acl_id, s.revision AS source_revision, s.observation, r.digest, r.observed_at, r.chunks "
-    "FROM document d JOIN source s ON s.id = d.source_id LEFT JOIN revision r ON r.id = d.revision_id "
-    "WHERE d.id = :document AND s.epoch = :epoch AND s.state = 'live'"
-)
-_REVISION = sa.text(
-    "INSERT INTO revision (document_id, source_id, state, version, digest, source_revision, observed_at, expires_at, conflict_key, chunks, seq) "
-    "VALUES (:document, :source, 'live', :version, :digest, :source_revision, :observed_at, :expires_at, :conflict_key, :chunks, :seq) RETURNING id"
-)
-_CHUNK = sa.text(
-    "INSERT INTO chunk (point_id, revision_id, generation_id, ordinal, digest, byte_start, byte_end, line_start, line_end, heading, verdict, findings) "
-    "VALUES (:point, :revision, :generation, :ordinal, :digest, :byte_start, :byte_end, :line_start, :line_end, :heading, :verdict, :findings)"
+_FENCE = (
+    sa.select(
+        document.c.id,
+        document.c.revision_id,
+        document.c.wanted,
+        source.c.epoch,
+        source.c.revision.label("source_revision"),
+        source.c.observation,
+        revision.c.digest,
+        revision.c.observed_at,
+        revision.c.chunks,
+    )
+    .select_from(document.join(source, source.c.id == document.c.source_id).outerjoin(revision, revision.c.id == document.c.revision_id))
+    .where(document.c.id.in_(sa.bindparam("documents", expanding=True)), source.c.state == "live")
+    .with_for_update(of=source)
 )
 _LIVE = sa.text(
     "UPDATE document SET state = 'live', revision_id = :revision, settings = :settings, wanted = NULL, wanted_since = NULL, stale_at = NULL, attempts = 0, retry_at = NULL, "
     "failure = NULL, failure_message = NULL, quarantined = :quarantined, seq = :seq WHERE id = :document"
 )
+_CHUNK = sa.text(
+    "INSERT INTO chunk (point_id, revision_id, generation_id, ordinal, digest, byte_start, byte_end, line_start, line_end, heading, verdict, findings) "
+    "VALUES (:point, :revision, :generation, :ordinal, :digest, :byte_start, :byte_end, :line_start, :line_end, :heading, :verdict, :findings)"
+)
+_REVISION = sa.insert(revision).returning(revision.c.id, sort_by_parameter_order=True)
 _TOUCH_REVISION = sa.text("UPDATE revision SET version = :version, observed_at = :observed_at, source_revision = :source_revision WHERE id = :revision")
 _RETIRE = sa.text("UPDATE revision SET state = 'dead' WHERE id = :revision")
 _RETIRE_POINTS = sa.text(
     "INSERT INTO outbox (generation_id, point_id) SELECT generation_id, point_id FROM chunk WHERE revision_id = :revision AND verdict <> 'Quarantined'"
 )
 _COUNT_CHUNKS = sa.text("UPDATE source SET chunks = chunks + :chunks, changed_at = :now WHERE id = :source")
+_DELETED = sa.text(
+    "SELECT DISTINCT digest FROM tombstone WHERE source_id = :source AND digest IN :digests AND reason = 'Deleted' AND successor IS NULL"
+).bindparams(sa.bindparam("digests", expanding=True))
 _LINEAGE = sa.text(
-    "UPDATE tombstone SET reason = 'Moved', successor = :uri WHERE source_id = :source AND digest = :digest AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri "
-    "AND id = (SELECT min(id) FROM tombstone WHERE source_id = :source AND digest = :digest AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri)"
+    "UPDATE tombstone SET reason = 'Moved', successor = :uri WHERE id = (SELECT min(id) FROM tombstone WHERE source_id = :source AND digest = :digest "
+    "AND observation = :observation AND reason = 'Deleted' AND successor IS NULL AND uri <> :uri)"
 )
 _STRAY = sa.text("INSERT INTO outbox (generation_id, point_id) VALUES (:generation, :point)")
 
 
-def publish(tx: Write, publication: Publication, epoch: int) -> bool:
-    """Make a loaded revision the live one, and tombstone the one it supersedes, in one transaction.
+def publish(tx: Write, publications: Sequence[Publication]) -> list[bool]:
+    """Make loaded revisions the live ones, and tombstone what they supersede, in one transaction.
 
-    Returns False, and leaves the new points to be erased, if the source's epoch moved on or the version is no longer wanted.
+    False for a publication whose source's epoch moved on or whose version is no longer wanted; its points are left to
+    be erased.
     """
-    wanted_, prepared = publication.wanted, publication.prepared
-    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
-    if row is None or row.wanted != wanted_.version:
-        tx.many(_STRAY, [{"generation": g, "point": p} for g, points in publication.points.items() for p in points])
-        return False
-    seq = tx.allot()
-    if row.revision_id is not None:
-        if row.digest != prepared.digest:
-            bury(tx, [Removal(wanted_.document, "Superseded")], wanted_.observation or row.observation or "", seq)
+    rows = _fenced(tx, publications)
+    valid = [p for p in publications if _stands(p, rows)]
+    strays = [{"generation": g, "point": point} for p in publications if not _stands(p, rows) for g, points in p.points.items() for point in points]
+    tx.many(_STRAY, strays)
+    if valid:
+        _replace(tx, valid, rows, tx.allot())
+    return [_stands(p, rows) for p in publications]
+
+
+def _fenced(tx: Write, publications: Sequence[Publication]) -> dict[int, Any]:
+    """The rows that the publications are checked against, locked where several processes write."""
+    documents = sorted(p.wanted.document for p in publications)
+    return {row.id: row for start in range(0, len(documents), 500) for row in tx.rows(_FENCE, {"documents": documents[start : start + 500]})}
+
+
+def _stands(publication: Publication, rows: Mapping[int, Any]) -> bool:
+    row = rows.get(publication.wanted.document)
+    return row is not None and row.epoch == publication.epoch and row.wanted == publication.wanted.version
+
+
+def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
+    _retire(tx, valid, rows, seq)
+    made = [row[0] for row in tx.run(_REVISION, [_revision(p, rows[p.wanted.document], seq) for p in valid])]
+    chunks = [
+        _chunk(chunk, point, revision_id, generation)
+        for p, revision_id in zip(valid, made, strict=True)
+        for generation, points in p.points.items()
+        for chunk, point in zip(p.prepared.chunks, points, strict=True)
+    ]
+    tx.many(_CHUNK, chunks)
+    bodies = {c.digest: c.text for p in valid for c in p.prepared.chunks if c.verdict is not Verdict.QUARANTINED}
+    tx.many(_KEEP_BODY, [{"digest": digest, "data": pack_body(text)} for digest, text in bodies.items()])
+    tx.many(
+        _LIVE,
+        [
+            {"document": p.wanted.document, "revision": revision_id, "settings": p.settings, "quarantined": bool(_quarantined(p.prepared)), "seq": seq}
+            for p, revision_id in zip(valid, made, strict=True)
+        ],
+    )
+    added: dict[int, int] = {}
+    for p in valid:
+        added[p.wanted.source] = added.get(p.wanted.source, 0) + _servable(p.prepared)
+        rules = _quarantined(p.prepared)
+        if rules:
+            tx.audit("Quarantine", principal="controller", object=f"document/{p.wanted.document}", decision="Quarantined", data={"rules": rules})
+    tx.many(_COUNT_CHUNKS, [{"source": id_, "chunks": number, "now": tx.now} for id_, number in added.items()])
+    _trace(tx, [p for p in valid if rows[p.wanted.document].revision_id is None])
+
+
+def _retire(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
+    """Take what is superseded out of service. The same bytes cut anew leave no tombstone: nothing died."""
+    superseded: dict[str, list[Removal]] = {}
+    for p in valid:
+        row = rows[p.wanted.document]
+        if row.revision_id is None:
+            continue
+        if row.digest != p.prepared.digest:
+            superseded.setdefault(p.wanted.observation or row.observation or "", []).append(Removal(p.wanted.document, "Superseded"))
         else:
             tx.run(_RETIRE, {"revision": row.revision_id})
             tx.run(_RETIRE_POINTS, {"revision": row.revision_id})
-            tx.run(_COUNT_CHUNKS, {"source": wanted_.source, "chunks": -row.chunks, "now": tx.now})
-    servable = sum(chunk.verdict is not Verdict.QUARANTINED for chunk in prepared.chunks)
-    same = row.revision_id is not None and row.digest == prepared.digest and wanted_.kind == 2
-    revision = int(
-        tx.run(
-            _REVISION,
-            {
-                "document": wanted_.document,
-                "source": wanted_.source,
-                "version": wanted_.version,
-                "digest": prepared.digest,
-                "source_revision": row.source_revision,
-                "observed_at": row.observed_at if same else publication.observed_at,
-                "expires_at": prepared.expires_at,
-                "conflict_key": prepared.conflict_key,
-                "chunks": servable,
-                "seq": seq,
-            },
-        ).scalar_one()
-    )
-    for generation, points in publication.points.items():
-        tx.many(_CHUNK, [_chunk(chunk, point, revision, generation) for chunk, point in zip(prepared.chunks, points, strict=True)])
-    tx.many(_KEEP_BODY, [{"digest": c.digest, "data": pack_body(c.text)} for c in prepared.chunks if c.verdict is not Verdict.QUARANTINED])
-    quarantined = any(chunk.verdict is Verdict.QUARANTINED for chunk in prepared.chunks)
-    tx.run(_LIVE, {"document": wanted_.document, "revision": revision, "settings": publication.settings, "quarantined": quarantined, "seq": seq})
-    tx.run(_COUNT_CHUNKS, {"source": wanted_.source, "chunks": servable, "now": tx.now})
-    if row.revision_id is None and wanted_.observation is not None:
-        tx.run(_LINEAGE, {"source": wanted_.source, "digest": prepared.digest, "observation": wanted_.observation, "uri": wanted_.uri})
-    if quarantined:
-        rules = sorted({finding for chunk in prepared.chunks if chunk.verdict is Verdict.QUARANTINED for finding in chunk.findings})
-        tx.audit("Quarantine", principal="controller", object=f"document/{wanted_.document}", decision="Quarantined", data={"rules": rules})
-    return True
+            tx.run(_COUNT_CHUNKS, {"source": p.wanted.source, "chunks": -row.chunks, "now": tx.now})
+    for observation, removals in superseded.items():
+        bury(tx, removals, observation, seq)
+
+
+def _trace(tx: Write, added: Sequence[Publication]) -> None:
+    """Lineage: what came with the same observation and the same bytes as something that went was moved."""
+    by_source: dict[int, list[Publication]] = {}
+    for p in added:
+        if p.wanted.observation is not None:
+            by_source.setdefault(p.wanted.source, []).append(p)
+    for source_id, publications in by_source.items():
+        digests = sorted({p.prepared.digest for p in publications})
+        gone = {row[0] for row in tx.rows(_DELETED, {"source": source_id, "digests": digests})}
+        moved = [p for p in publications if p.prepared.digest in gone]
+        tx.many(_LINEAGE, [{"source": source_id, "digest": p.prepared.digest, "observation": p.wanted.observation, "uri": p.wanted.uri} for p in moved])
+
+
+def _servable(prepared: Prepared) -> int:
+    return sum(chunk.verdict is not Verdict.QUARANTINED for chunk in prepared.chunks)
+
+
+def _quarantined(prepared: Prepared) -> list[str]:
+    """The names of the rules for which chunks of it are quarantined."""
+    return sorted({finding for chunk in prepared.chunks if chunk.verdict is Verdict.QUARANTINED for finding in chunk.findings})
+
+
+def _revision(publication: Publication, row: Any, seq: int) -> dict[str, Any]:
+    wanted_, prepared = publication.wanted, publication.prepared
+    rebuilt = row.revision_id is not None and row.digest == prepared.digest and wanted_.kind == 2
+    return {
+        "document_id": wanted_.document,
+        "source_id": wanted_.source,
+        "state": "live",
+        "version": wanted_.version,
+        "digest": prepared.digest,
+        "source_revision": row.source_revision,
+        "observed_at": row.observed_at if rebuilt else publication.observed_at,
+        "expires_at": prepared.expires_at,
+        "conflict_key": prepared.conflict_key,
+        "chunks": _servable(prepared),
+        "seq": seq,
+    }
 
 
 def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str, object]:
@@ -223,10 +300,16 @@ def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str
     }
 
 
+def _row(tx: Write, wanted_: Wanted, epoch: int) -> Any:
+    """The fenced row, or None if the source's epoch moved on or the version is no longer wanted."""
+    row = tx.row(_FENCE, {"documents": [wanted_.document]})
+    return row if row is not None and row.epoch == epoch and row.wanted == wanted_.version else None
+
+
 def touch(tx: Write, wanted_: Wanted, digest: str, settings: str, epoch: int, observed_at: float) -> bool:
     """The same bytes at a new version: nothing is embedded, no point moves. False if that is not (or no longer) so."""
-    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
-    if row is None or row.wanted != wanted_.version or row.revision_id is None or row.digest != digest:
+    row = _row(tx, wanted_, epoch)
+    if row is None or row.revision_id is None or row.digest != digest:
         return False
     tx.run(_TOUCH_REVISION, {"revision": row.revision_id, "version": wanted_.version, "observed_at": observed_at, "source_revision": row.source_revision})
     tx.run(_TOUCHED, {"document": wanted_.document, "settings": settings, "seq": tx.allot()})
@@ -267,8 +350,8 @@ def fail(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, ret
 
 def refuse(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, settings: str, *, state: str = "refused") -> None:
     """No text can ever be had from this version: what it superseded is tombstoned, and the row remembers why."""
-    row = tx.row(_FENCE, {"document": wanted_.document, "epoch": epoch})
-    if row is None or row.wanted != wanted_.version:
+    row = _row(tx, wanted_, epoch)
+    if row is None:
         return
     if row.revision_id is not None:
         bury(tx, [Removal(wanted_.document, "Superseded")], wanted_.observation or row.observation or "", tx.allot())

@@ -184,9 +184,13 @@ class Embedding:
             def unit(tx: Write) -> None:
                 if {g.spec.id for key in complete[0].indexes for g in generations.active(tx, key)} - {a.spec.id for a in active}:
                     raise IndexFailure(why="a generation was added while the documents were loaded; they are loaded again")
-                for job in complete:
-                    points = {a.spec.id: ids[id(job), a.spec.id] for a in active}
-                    publishing.publish(tx, Publication(job.wanted, job.prepared, job.settings, points, job.observed_at), job.epoch)
+                publishing.publish(
+                    tx,
+                    [
+                        Publication(j.wanted, j.prepared, j.settings, {a.spec.id: ids[id(j), a.spec.id] for a in active}, j.observed_at, j.epoch)
+                        for j in complete
+                    ],
+                )
 
             self._plant.store.write(unit, NORMAL)
         for job in complete:

@@ -105,6 +105,8 @@ class Origin:
         self.served_request: str | None = None
         """The annotation `requestedAt` that the last visit served."""
         self.watch: Watch | None = None
+        self.report_after = 0.0
+        """Monotonic time before which its status is not summarized again."""
         self._opener = opener
         self._guard = threading.Lock()
         self._connector: Source | None = None
