@@ -1,8 +1,12 @@
 """The catalog's connections: snapshots for reading, and units of work for writing.
 
-`Store` is what both dialects share; `SqliteStore` adds the one writer thread with group commit. A unit of work is a
-function of a `Write`: it runs whole or not at all, may be run next to others in one commit, and must not do anything
-but talk to the catalog.
+`Store` is what both dialects share: readers, and one writer thread with group commit. A unit of work is a function of a
+`Write`: it runs whole or not at all, may be run next to others in one commit, may be run again where the database asks
+for that, and must not do anything but talk to the catalog.
+
+Several processes may write to one PostgreSQL catalog. A unit that checks before it writes takes what it checks with
+`Write.hold` first, and then the counter with `Write.allot`: sources in order of their ids, the counter last, so that no
+two units wait for each other.
 """
 
 from __future__ import annotations
@@ -10,16 +14,18 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from trueup.catalog.announcing import Announcements
 from trueup.catalog.chain import AuditRow, Chain
+from trueup.catalog.schema import source
 from trueup.errors import CatalogError
 from trueup.ports import Clock
 
@@ -52,8 +58,8 @@ class Read:
 
     def stream(self, statement: sa.Executable, params: Mapping[str, Any] | None = None, size: int = 2000) -> Iterator[Any]:
         """Rows in batches of `size`, so that memory does not grow with the answer."""
-        result = self.connection.execution_options(yield_per=size).execute(statement, params or {})
-        with result:
+        # An option of this statement, not of the connection: PostgreSQL would open a cursor for each one after it.
+        with self.connection.execute(statement, params or {}, execution_options={"yield_per": size}) as result:
             yield from result
 
     def sequence(self) -> int:
@@ -64,10 +70,15 @@ class Read:
 class Write(Read):
     """One unit of work."""
 
-    def __init__(self, connection: sa.Connection, now: float) -> None:
+    def __init__(self, connection: sa.Connection, now: float, *, locking: bool = False) -> None:
+        """`locking`: other processes write too, so that what is checked must be locked."""
         super().__init__(connection)
         self.now = now
         self.entries: list[AuditRow] = []
+        self.topics: set[str] = set()
+        self.holding = False
+        """Whether other processes may wait for this unit: it is committed without waiting for further ones."""
+        self._locking = locking
         self._sequence: int | None = None
 
     def run(self, statement: sa.Executable, params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
@@ -79,17 +90,36 @@ class Write(Read):
         if rows:
             self.connection.execute(statement, rows)
 
+    def hold(self, sources: Collection[int]) -> None:
+        """Nobody else changes anything of `sources` until this unit's commit: what is read after this call stays true.
+
+        Ask for all at once and before `allot`, or two units may wait for each other.
+        """
+        self.holding = self.holding or bool(sources)
+        if self._locking and sources:
+            self.connection.execute(_HOLD, {"sources": sorted(sources)})
+
     def allot(self) -> int:
-        """This unit's sequence. It takes the one row lock, so ask for it late: order of numbers is order of commits."""
+        """This unit's sequence. It takes the one row lock, so ask for it late: order of numbers is order of commits.
+
+        Until the commit no other process has a number, so that what needs one is of one mind with everything else that does.
+        """
         if self._sequence is None:
+            self.holding = True
             self._sequence = int(self.connection.execute(_SEQUENCE_NEXT, {"now": self.now}).scalar_one())
         return self._sequence
+
+    def announce(self, topic: str) -> None:
+        """Wake whoever subscribed to the store, in every process, once this unit is committed. At most 200 bytes, no content."""
+        self.topics.add(topic)
 
     def audit(self, kind: str, *, principal: str, object: str, decision: str, reason: str = "", data: Mapping[str, Any] | None = None) -> None:
         """Append to the audit log, in this transaction."""
         self.entries.append(AuditRow(kind=kind, principal=principal, object=object, decision=decision, reason=reason, data=dict(data or {})))
 
 
+# Not FOR UPDATE, which would make each insertion of a document in another process wait: its foreign key reads the source.
+_HOLD = sa.select(source.c.id).where(source.c.id.in_(sa.bindparam("sources", expanding=True))).order_by(source.c.id).with_for_update(key_share=True)
 _SEQUENCE_NOW = sa.text("SELECT value FROM sequence WHERE id = 1")
 _SEQUENCE_NEXT = sa.text("UPDATE sequence SET value = value + 1, at = :now WHERE id = 1 RETURNING value")
 
@@ -104,9 +134,14 @@ class Store:
 
     dialect: str
 
+    locking = False
+    """Whether other processes write to the same catalog."""
+
     def __init__(self, reader: sa.Engine, writer: sa.Engine, clock: Clock) -> None:
         self.clock = clock
+        """The clock that leases and waiting times are measured by: the same for all processes of the catalog."""
         self.chain = Chain.fresh()
+        self.announcements = Announcements()
         self._reader = reader
         self._writer = writer
         self._queue: queue.PriorityQueue[_Unit] = queue.PriorityQueue()
@@ -126,8 +161,8 @@ class Store:
         try:
             with self._reader.connect() as connection, connection.begin():
                 yield Read(connection)
-        except DBAPIError as error:
-            raise CatalogError(f"The catalog could not be read ({type(error.orig).__name__}).") from error
+        except SQLAlchemyError as error:
+            raise CatalogError(f"The catalog could not be read ({_name(error)}).") from error
 
     def write(self, unit: Callable[[Write], T], priority: int = NORMAL) -> T:
         """Run `unit` on the writer thread.
@@ -142,8 +177,16 @@ class Store:
             self._queue.put(item)
         return item.done.result()  # type: ignore[no-any-return]
 
+    def subscribe(self, told: Callable[[str], None]) -> Callable[[], None]:
+        """Have `told` called with each topic that any process announces from now on; returns what ends that.
+
+        It must return quickly and not raise. What is announced while the database is out of reach is lost: `told` then
+        gets `announcing.ANYTHING`, and whoever waits looks for itself now and then anyway.
+        """
+        return self.announcements.subscribe(told)
+
     def close(self) -> None:
-        """Finish what is queued and release the connections. Idempotent."""
+        """Commit what was asked for, then let go of the database."""
         with self._lock:
             already = self._closed.is_set()
             self._closed.set()
@@ -154,50 +197,77 @@ class Store:
         self._reader.dispose()
 
     def _serve(self) -> None:
-        with self._writer.connect() as connection:
-            while True:
-                units = [self._queue.get()]
-                with contextlib.suppress(queue.Empty):
-                    # Bulk work is not grouped: what is urgent must not wait for more than one unit of it.
-                    while len(units) < _GROUP and units[-1].priority < BULK:
-                        units.append(self._queue.get_nowait())
-                last = any(unit.work is _stop for unit in units)
-                self._commit(connection, [unit for unit in units if unit.work is not _stop])
-                if last:
-                    return
+        while True:
+            units = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                # Bulk work is not grouped: what is urgent must not wait for more than one unit of it.
+                while len(units) < _GROUP and units[-1].priority < BULK:
+                    units.append(self._queue.get_nowait())
+            last = any(unit.work is _stop for unit in units)
+            units = [unit for unit in units if unit.work is not _stop]
+            while units:
+                units = self._commit(units)
+            if last:
+                return
 
-    def _commit(self, connection: sa.Connection, units: list[_Unit]) -> None:
-        results: list[tuple[_Unit, Any]] = []
+    def _commit(self, units: list[_Unit]) -> list[_Unit]:
+        """Run units in one commit, and tell their callers; returns those that are left for the next one."""
         head = self.chain.head
         try:
-            with connection.begin():
-                now = self.clock.now()
-                for unit in units:
-                    try:
-                        with connection.begin_nested():
-                            tx = Write(connection, now)
-                            value = unit.work(tx)
-                            before = self.chain.head
-                            try:
-                                self._finish(tx)
-                            except BaseException:
-                                self.chain.head = before
-                                raise
-                        results.append((unit, value))
-                    except Exception as error:  # noqa: BLE001 - each unit fails alone, and its caller gets the error
-                        unit.done.set_exception(_catalog_error(error))
+            with self._writer.connect() as connection, connection.begin():
+                group = self._run(connection, units)
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's unit happened, and everybody is told
-            self.chain.head = head
-            for unit, _ in results:
-                unit.done.set_exception(_catalog_error(error))
-            return
-        for unit, value in results:
+            if self.chain.head != head:
+                # Whether the rows are there cannot be known where the connection broke, so nothing may follow them.
+                self.chain = Chain.fresh()
+            for unit in units:
+                if not unit.done.done():
+                    unit.done.set_exception(_catalog_error(error))
+            return []
+        for unit, value in group.done:
             unit.done.set_result(value)
+        if group.topics:
+            self._committed(group.topics)
+        return group.left
+
+    def _run(self, connection: sa.Connection, units: list[_Unit]) -> _Group:
+        group = _Group(left=list(units))
+        now = self._now(connection)
+        while group.left:
+            unit = group.left.pop(0)
+            before, tx = self.chain.head, Write(connection, now, locking=self.locking)
+            try:
+                with connection.begin_nested():
+                    value = unit.work(tx)
+                    self._finish(tx)
+            except Exception as error:
+                self.chain.head = before
+                if connection.invalidated:
+                    raise
+                if _may_repeat(error) and unit.repeats < _REPEATS:
+                    unit.repeats += 1
+                    group.left.insert(0, unit)
+                    return group
+                unit.done.set_exception(_catalog_error(error))
+                continue
+            group.done.append((unit, value))
+            group.topics |= tx.topics
+            if tx.holding and self.locking:
+                # With what it holds, a further unit must not wait for another process; nor should one wait for that unit.
+                return group
+        return group
+
+    def _now(self, connection: sa.Connection) -> float:  # noqa: ARG002 - PostgreSQL asks the server
+        return self.clock.now()
 
     def _finish(self, tx: Write) -> None:
         """Write what the unit put on the audit log. The chain's head moves only when the caller says so."""
         if tx.entries:
             tx.many(_AUDIT, self.chain.extend(tx.entries, tx.now))
+
+    def _committed(self, topics: set[str]) -> None:
+        """Tell of what was announced."""
+        self.announcements.tell(topics)
 
 
 _AUDIT = sa.text(
@@ -206,12 +276,26 @@ _AUDIT = sa.text(
 )
 
 
+_REPEATS = 5
+"""How often a unit is run again that the database ended because it and another one waited for each other."""
+
+
 @dataclass(order=True)
 class _Unit:
     priority: int
     number: int
     work: Callable[[Write], Any] = field(compare=False)
     done: Future[Any] = field(compare=False, default_factory=Future)
+    repeats: int = field(compare=False, default=0)
+
+
+@dataclass(slots=True)
+class _Group:
+    """What shares a commit: units that ran, with what they returned; and those that are left for the next one."""
+
+    left: list[_Unit]
+    done: list[tuple[_Unit, Any]] = field(default_factory=list)
+    topics: set[str] = field(default_factory=set)
 
 
 class SqliteStore(Store):
@@ -222,7 +306,7 @@ class SqliteStore(Store):
     def __init__(self, path: Path, clock: Clock) -> None:
         reader = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=16, max_overflow=64, connect_args={"check_same_thread": False})
         _prepare(reader, "BEGIN", ("PRAGMA query_only = 1", "PRAGMA cache_size = -16384", "PRAGMA mmap_size = 1073741824", "PRAGMA busy_timeout = 10000"))
-        writer = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.NullPool, connect_args={"check_same_thread": False})
+        writer = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
         _prepare(
             writer,
             "BEGIN IMMEDIATE",
@@ -242,12 +326,22 @@ def _stop(_: Write) -> None:
     """Marks the end of the writer's queue."""
 
 
+def _name(error: SQLAlchemyError) -> str:
+    return type(error.orig if isinstance(error, DBAPIError) else error).__name__
+
+
 def _catalog_error(error: Exception) -> Exception:
-    if isinstance(error, DBAPIError):
-        wrapped = CatalogError(f"The catalog could not be written ({type(error.orig).__name__}: {error.orig}).")
+    """The message of a database may quote what was written, so only its name is passed on; the cause has the rest."""
+    if isinstance(error, SQLAlchemyError):
+        wrapped = CatalogError(f"The catalog could not be written ({_name(error)}).")
         wrapped.__cause__ = error
         return wrapped
     return error
+
+
+def _may_repeat(error: Exception) -> bool:
+    """Whether PostgreSQL ended the unit only because of what ran beside it: a deadlock, or a serialization failure."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
 
 
 def _prepare(engine: sa.Engine, begin: str, pragmas: Sequence[str]) -> None:
