@@ -10,9 +10,7 @@ from trueup.decide.delivery import Candidate, Case, Terms, Why, judge, lease_of
 from trueup.decide.freshness import Instant, end_of_life, jumped_back, lease, went_back
 from trueup.decide.pack import Piece, pack, tokens
 
-FINE = Candidate(
-    "p", 1, "d", (0, 1, 1, 1), "[]", "Clean", None, 7, "live", "v", "sha256:0", None, 100.0, None, None, 3, 1, "a.md", "live", 7, None, None, None
-)
+FINE = Candidate("p", 1, "d", (0, 1, 1, 1), "[]", "Clean", None, 7, "live", "v", "sha256:0", None, 100.0, None, None, 3, 1, "a.md", "live", 7, None, None, None)
 TERMS = Terms(alive=True, generation=1, verified_at=100.0, max_staleness=60.0, on_stale_flag=False, document_ttl=None)
 
 

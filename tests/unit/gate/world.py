@@ -207,73 +207,46 @@ class World:
     def withdraw(self, source: int) -> None:
         self.store.write(lambda tx: withdraw(tx, source, retain=False, principal="test"))
 
-    def document(
-        self, source: int, uri: str, *texts: str, slot: int = -1, version: str = "v1", modified: float | None = NOW, index: bool = True, **more: Any
-    ) -> list[str]:
+    def document(self, source: int, uri: str, *texts: str, slot: int = -1, version: str = "v1", modified: float | None = NOW, **more: Any) -> list[str]:
         """A live document with one chunk a text; returns the chunks' ids. `more` are columns of revision or document."""
         key, tenant = self.rows("SELECT index_key, namespace FROM source WHERE id = :id", id=source)[0]
         generation = self.generations[key]
-        acl = self.rows("SELECT id FROM acl WHERE source_id = :s AND ordinal = :o", s=source, o=slot)[0].id
-        of_document = {name: value for name, value in more.items() if name in schema.document.c and name not in {"version", "expires_at"}}
-        of_revision = {name: value for name, value in more.items() if name in schema.revision.c and name not in of_document}
-        values: dict[str, Any] = {
-            "source_id": source,
-            "uri": uri,
-            "state": "live",
-            "version": version,
-            "modified": modified,
-            "acl_id": acl,
-            "seq": 1,
-            "size": 10,
-            **of_document,
-        }
-        found = self.rows("SELECT id FROM document WHERE source_id = :s AND uri = :u", s=source, u=uri)
-        if found:
-            document = found[0].id
-            self.run("UPDATE document SET state = 'live', acl_id = :a, version = :v WHERE id = :d", a=acl, v=version, d=document)
-        else:
-            document = self.insert(schema.document, **values)
+        bodies = {text: "sha256:" + hashlib.sha256(text.encode()).hexdigest() for text in texts}
+        points = [str(uuid.uuid4()) for _ in texts]
+        of_document = {name: value for name, value in more.items() if name in schema.document.c and name != "expires_at"}
+        of_revision = {name: value for name, value in more.items() if name not in of_document}
         digest = "sha256:" + hashlib.sha256("\0".join(texts).encode()).hexdigest()
-        revision = self.insert(
-            schema.revision,
-            **{
-                "document_id": document,
-                "source_id": source,
+
+        def unit(tx: Any) -> tuple[int, int]:
+            acl = tx.value(sa.text("SELECT id FROM acl WHERE source_id = :s AND ordinal = :o"), {"s": source, "o": slot})
+            values: dict[str, Any] = {"state": "live", "version": version, "modified": modified, "acl_id": acl, "seq": 1, "size": 10, **of_document}
+            document = tx.value(sa.text("SELECT id FROM document WHERE source_id = :s AND uri = :u"), {"s": source, "u": uri})
+            if document is None:
+                document = tx.run(schema.document.insert().values(source_id=source, uri=uri, **values)).inserted_primary_key[0]
+            row = {
                 "state": "live",
                 "version": version,
                 "digest": digest,
                 "source_revision": "c0ffee",
-                "observed_at": self.clock.now(),
+                "observed_at": tx.now,
                 "chunks": len(texts),
                 "seq": 1,
                 **of_revision,
-            },
-        )
-        self.run("UPDATE document SET revision_id = :r WHERE id = :d", r=revision, d=document)
-        points = []
-        for ordinal, text in enumerate(texts):
-            point = str(uuid.uuid4())
-            body = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-            self.run("INSERT INTO body (digest, data) VALUES (:d, :b) ON CONFLICT DO NOTHING", d=body, b=b"\0" + text.encode())
-            self.insert(
-                schema.chunk,
-                point_id=point,
-                revision_id=revision,
-                generation_id=generation.id,
-                ordinal=ordinal,
-                digest=body,
-                byte_start=0,
-                byte_end=len(text),
-                line_start=1,
-                line_end=1,
-                heading='["Guide"]',
-                verdict="Clean",
-            )
-            points.append(point)
-            if index:
-                folders = tuple("/".join(uri.split("/")[:n]) for n in range(1, uri.count("/") + 1))
-                keys = PointKeys(tenant=tenant, source=source, document=document, acl=acl, modified=modified, folders=folders)
-                self.index.upsert(generation, [Point(point, keys, self.words.embed([text])[0])])
+            }
+            revision = tx.run(schema.revision.insert().values(document_id=document, source_id=source, **row)).inserted_primary_key[0]
+            tx.run(schema.document.update().where(schema.document.c.id == document).values(revision_id=revision, **values))
+            for ordinal, (point, text) in enumerate(zip(points, texts, strict=True)):
+                tx.run(sa.text("INSERT INTO body (digest, data) VALUES (:d, :b) ON CONFLICT DO NOTHING"), {"d": bodies[text], "b": b"\0" + text.encode()})
+                place = {"byte_start": 0, "byte_end": len(text), "line_start": 1, "line_end": 1, "heading": '["Guide"]', "verdict": "Clean"}
+                of = {"point_id": point, "revision_id": revision, "generation_id": generation.id, "ordinal": ordinal, "digest": bodies[text]}
+                tx.run(schema.chunk.insert().values(**of, **place))
+            tx.allot()
+            return document, acl
+
+        document, acl = self.store.write(unit)
+        folders = tuple("/".join(uri.split("/")[:n]) for n in range(1, uri.count("/") + 1))
+        keys = PointKeys(tenant=tenant, source=source, document=document, acl=acl, modified=modified, folders=folders)
+        self.index.upsert(generation, [Point(point, keys, self.words.embed([text])[0]) for point, text in zip(points, texts, strict=True)])
         return points
 
     def bury(self, source: int, uri: str, reason: str = "Deleted", successor: str | None = None) -> None:
