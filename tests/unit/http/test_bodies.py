@@ -116,7 +116,15 @@ def test_a_body_too_large_is_refused_by_what_arrives(someone: TestClient) -> Non
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"receipt": "x", "chunks": ["00000000-0000-0000-0000-000000000000"]}, {"chunks": []}, {"chunks": ["x"]}, {"chunks": ["00000000-0000-0000-0000-000000000000"] * 101}, {"receipt": "forged"}, {"receipt": "a.b.c"}],
+    [
+        {},
+        {"receipt": "x", "chunks": ["00000000-0000-0000-0000-000000000000"]},
+        {"chunks": []},
+        {"chunks": ["x"]},
+        {"chunks": ["00000000-0000-0000-0000-000000000000"] * 101},
+        {"receipt": "forged"},
+        {"receipt": "a.b.c"},
+    ],
 )
 def test_verify_takes_a_genuine_receipt_or_ids(someone: TestClient, body: Any) -> None:
     """Anything else is 422, a forged receipt too."""
