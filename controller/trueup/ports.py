@@ -112,7 +112,7 @@ class Index(Protocol):
         ...
 
     def upsert(self, generation: GenerationSpec, points: Sequence[Point]) -> None:
-        """Write points; returns once they are durable and can be found. Any number; batched inside.
+        """Write points; returns once they can be found. Durable with the next `flush`. Any number; batched inside.
 
         Raises:
             IndexFailure: some or all may not be there.

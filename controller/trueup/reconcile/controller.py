@@ -46,7 +46,7 @@ class Controller:
         """The keys of the ContextIndexes that exist."""
         self.queue = Queue(self._visit)
         self.reporter = Reporter(plant, statuses, self.origins)
-        self.loader = Loader(plant, self._origins.get, self.reporter.changed, lambda source, uri: self.hints.give(source, Hint((uri,))))
+        self.loader = Loader(plant, self._origins.get, self._reloaded, lambda source, uri: self.hints.give(source, Hint((uri,))))
         self.settler = Settler(plant, self.reporter.index_failed)
         self.sweeper = Sweeper(plant)
         self.switched: Callable[[], None] = lambda: None
@@ -188,6 +188,10 @@ class Controller:
     def _visit(self, source: int, scope: Scope) -> bool:
         origin = self._origins.get(source)
         return True if origin is None else self.visits.visit(origin, scope)
+
+    def _reloaded(self, source: int) -> None:
+        self.reporter.changed(source)
+        self.settler.wake()  # what is superseded is to be settled, and a busy index is not to be flushed
 
     def _switched(self) -> None:
         self.reporter.everything()

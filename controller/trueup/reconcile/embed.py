@@ -182,6 +182,7 @@ class Embedding:
                 self._plant.index.upsert(a.spec, [point for job in complete for point in _points(job, a.spec, ids[id(job), a.spec.id])])
 
             def unit(tx: Write) -> None:
+                publishing.begin(tx, {j.wanted.source for j in complete})
                 if {g.spec.id for key in complete[0].indexes for g in generations.active(tx, key)} - {a.spec.id for a in active}:
                     raise IndexFailure(why="a generation was added while the documents were loaded; they are loaded again")
                 publishing.publish(

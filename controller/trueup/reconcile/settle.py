@@ -16,6 +16,10 @@ from trueup.reconcile.origin import Plant
 log = structlog.get_logger(__name__)
 
 BATCH = 512
+IDLE = 2.0
+"""Seconds without work after which the index is flushed: a flush stops the embedded engine's searches while it lasts."""
+BUSY = 60.0
+"""Seconds after which it is flushed all the same. What a power failure takes away the sweep at the next start writes again."""
 _BACKOFF = Backoff(first=0.5, cap=30.0)
 
 
@@ -29,6 +33,7 @@ class Settler:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._failures = 0
+        self._flushed = plant.clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
 
     def start(self) -> None:
@@ -48,11 +53,12 @@ class Settler:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._wake.wait(timeout=5.0)
+            woken = self._wake.wait(timeout=IDLE)
             self._wake.clear()
             try:
                 while not self._stopped.is_set() and self.settle():
                     pass
+                self._flush(idle=not woken)
             except (IndexFailure, CatalogError) as error:
                 self._failures += 1
                 self._changed(str(error))
@@ -63,6 +69,13 @@ class Settler:
                 if self._failures:
                     self._failures = 0
                     self._changed(None)
+
+    def _flush(self, *, idle: bool) -> None:
+        """Make the index durable when nothing has happened for a while, or at last when something always does."""
+        now = self._plant.clock.monotonic()
+        if idle or now - self._flushed > BUSY:
+            self._plant.index.flush()
+            self._flushed = now
 
     def settle(self) -> int:
         """One batch; returns how many rows it settled.
@@ -85,6 +98,5 @@ class Settler:
             if gone:
                 self._plant.index.delete(generation, gone)
         if rows:
-            self._plant.index.flush()
-            self._plant.store.write(lambda tx: settling.settled(tx, rows[-1].id), BULK)
+            self._plant.store.write(lambda tx: settling.settled(tx, rows), BULK)
         return len(rows)
