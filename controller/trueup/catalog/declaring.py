@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import OUTBOX, SOURCES, TOMBSTONES
 from trueup.catalog.store import Read, Write
 
 
@@ -57,7 +59,7 @@ def declare(tx: Write, declared: Declared, principal: str) -> int:
     What it narrows (readers, classification) holds at the gate with this commit: slots are read there, and rules are
     evaluated there from `spec`. A source of the same name and another uid was deleted and made anew: it is killed first.
     """
-    row = tx.row(_FIND, {"namespace": declared.namespace, "name": declared.name})
+    row = _held(tx, declared.namespace, declared.name)
     if row is not None and row.uid != declared.uid:
         withdraw(tx, row.id, retain=False, principal=principal)
         row = None
@@ -89,7 +91,17 @@ def declare(tx: Write, declared: Declared, principal: str) -> int:
         data={"generation": declared.generation},
     )
     tx.run(_SEQ, {"seq": tx.allot(), "id": source})
+    tx.announce(SOURCES)
     return source
+
+
+def _held(tx: Write, namespace: str, name: str) -> Any | None:
+    """The live source of that name as it is once nobody else can change it."""
+    row = tx.row(_FIND, {"namespace": namespace, "name": name})
+    if row is None:
+        return None
+    tx.hold([row.id])
+    return tx.row(_FIND, {"namespace": namespace, "name": name})
 
 
 _KILL = sa.text(
@@ -116,10 +128,13 @@ def withdraw(tx: Write, source: int, *, retain: bool, principal: str) -> bool:
 
     Returns whether there was anything to kill. With `retain` the points stay in the index, dead.
     """
+    tx.hold([source])
     row = tx.row(_KILL, {"id": source, "retain": retain})
     if row is None:
         return False
     seq = tx.allot()
+    for topic in (SOURCES, TOMBSTONES, OUTBOX):
+        tx.announce(topic)
     params = {"id": source, "seq": seq, "now": tx.now, "observation": f"deleted@{seq}"}
     tx.run(_OUTBOX_ALL, params)
     buried = tx.run(_BURY_ALL, params).rowcount
@@ -139,4 +154,13 @@ def withdraw(tx: Write, source: int, *, retain: bool, principal: str) -> bool:
 def find(read: Read, namespace: str, name: str) -> int | None:
     """The catalog id of the live source of that name."""
     row = read.row(_FIND, {"namespace": namespace, "name": name})
+    return None if row is None else int(row.id)
+
+
+_FIND_UID = sa.text("SELECT id FROM source WHERE uid = :uid AND state = 'live'")
+
+
+def find_uid(read: Read, uid: str) -> int | None:
+    """The catalog id of the live source whose resource has that uid."""
+    row = read.row(_FIND_UID, {"uid": uid})
     return None if row is None else int(row.id)

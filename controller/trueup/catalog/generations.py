@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import SOURCES
 from trueup.catalog.store import Read, Write
 from trueup.model.index import GenerationSpec
 
@@ -67,6 +68,7 @@ def plan(tx: Write, key: str, planned: Planned) -> list[Active]:
     The first of an index serves at once, and so does one whose predecessor holds nothing. Otherwise it is built beside
     the serving one. A half-built other one is given up.
     """
+    tx.allot()  # one process at a time: two would each make one that serves
     now = active(tx, key)
     serving = next((a for a in now if a.serving), None)
     for other in now:
@@ -123,6 +125,7 @@ def chunks_of(read: Read, revision: int) -> list[Any]:
     return list(read.rows(_CHUNKS_OF, {"revision": revision}))
 
 
+_SOURCE_OF = sa.text("SELECT source_id FROM revision WHERE id = :revision")
 _STILL = sa.text("SELECT 1 FROM revision WHERE id = :revision AND state = 'live'")
 _COPY = sa.text(
     "INSERT INTO chunk (point_id, revision_id, generation_id, ordinal, digest, byte_start, byte_end, line_start, line_end, heading, verdict, findings) "
@@ -137,6 +140,7 @@ def build(tx: Write, revision: int, generation: int, pairs: Sequence[tuple[str, 
 
     False, and the new points are left to be erased, if the revision has died meanwhile.
     """
+    tx.hold([int(row[0]) for row in tx.rows(_SOURCE_OF, {"revision": revision})])
     if tx.row(_STILL, {"revision": revision}) is None:
         tx.many(_STRAY, [{"generation": generation, "point": point} for point, _ in pairs])
         return False
@@ -155,11 +159,14 @@ def moving(read: Read) -> dict[int, str]:
 
 def moved(tx: Write, source: int, key: str) -> None:
     """All documents of `source` are in index `key`: it serves them from this commit on."""
+    tx.hold([source])
     tx.run(_MOVED, {"source": source, "key": key, "seq": tx.allot()})
+    tx.announce(SOURCES)
 
 
 def switch(tx: Write, key: str, generation: int) -> bool:
     """Serve `generation` from this commit on, and retire what was served; False while it still lacks a live document."""
+    tx.allot()  # nothing is published between the question and the switch
     if unbuilt(tx, key, generation, 0, 1):
         return False
     for other in active(tx, key):
@@ -167,7 +174,7 @@ def switch(tx: Write, key: str, generation: int) -> bool:
             tx.run(_STATE, {"id": other.spec.id, "state": "retired"})
     tx.run(_STATE, {"id": generation, "state": "serving"})
     tx.audit("Config", principal="controller", object=f"contextindex/{key or 'builtin'}", decision="Switched", data={"generation": generation})
-    tx.allot()
+    tx.announce(SOURCES)
     return True
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import OUTBOX, TOMBSTONES, WANTED
 from trueup.catalog.store import Read, Write
 from trueup.decide.diff import Add, Change, Known
 from trueup.errors import EpochLost
@@ -132,6 +133,7 @@ def queue(tx: Write, decision: Decision, adds: Sequence[tuple[Add, str | None, i
     Rows written before the look is decided are marked so that nothing of them is loaded before its removals are true.
     """
     fence(tx, decision)
+    tx.announce(WANTED)
     tx.many(
         _ADD,
         [
@@ -179,6 +181,7 @@ def fence(tx: Write, decision: Decision) -> Any:
     Raises:
         EpochLost: the source was deleted or taken over since the look began.
     """
+    tx.hold([decision.source])
     row = tx.row(_CHECK, {"id": decision.source, "epoch": decision.epoch})
     if row is None:
         raise EpochLost
@@ -216,7 +219,13 @@ _OBSERVED = sa.text("INSERT INTO observation (id, source_id, at, revision, whole
 
 
 def bury(tx: Write, removals: Sequence[Removal], observation: str, seq: int, *, state: str = "dead") -> None:
-    """Tombstone the live or held revisions of documents and take them out of service; `state` is what the documents become."""
+    """Tombstone the live or held revisions of documents and take them out of service; `state` is what the documents become.
+
+    The caller holds their sources, or else another process may bury the same revision.
+    """
+    if removals:
+        tx.announce(TOMBSTONES)
+        tx.announce(OUTBOX)
     rows = [
         {
             "document": r.document,
@@ -324,6 +333,7 @@ _QUIET = sa.text("UPDATE source SET verified_at = :began WHERE id = :id AND epoc
 
 def renew(tx: Write, source: int, epoch: int, began: float) -> None:
     """A probe showed the revision that was last decided: the lease is renewed, and nothing else changes."""
+    tx.hold([source])
     tx.run(_QUIET, {"id": source, "epoch": epoch, "began": began})
 
 
@@ -334,4 +344,6 @@ _RELEASE = sa.text(
 
 def release(tx: Write, source: int, limit: int = 5000) -> int:
     """Let up to `limit` undecided rows be loaded, now that the look that listed them is decided; returns how many."""
+    tx.hold([source])
+    tx.announce(WANTED)
     return int(tx.run(_RELEASE, {"source": source, "limit": limit}).rowcount)

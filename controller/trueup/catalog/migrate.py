@@ -26,7 +26,8 @@ _STAMP_TABLE = sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NO
 
 _VERSION = sa.select(_STAMP.c.version_num)
 
-_COUNTER = sa.text("INSERT INTO sequence (id, value, at) SELECT 1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM sequence WHERE id = 1)")
+_COUNTED = sa.text("SELECT 1 FROM sequence WHERE id = 1")
+_COUNTER = sa.text("INSERT INTO sequence (id, value, at) VALUES (1, 0, 0)")
 
 
 def head() -> str:
@@ -61,7 +62,9 @@ def prepare(connection: sa.Connection) -> None:
         connection.execute(sa.insert(_STAMP).values(version_num=head()))
     elif version != head():
         upgrade(connection)
-    connection.execute(_COUNTER)
+    # A process without the right to change the schema gets this far too, once somebody with it was here.
+    if connection.execute(_COUNTED).first() is None:
+        connection.execute(_COUNTER)
 
 
 def _known() -> set[str]:

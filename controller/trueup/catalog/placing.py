@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import OUTBOX, WANTED
 from trueup.catalog.looking import Removal, bury
 from trueup.catalog.store import Read, Write
 
@@ -86,20 +88,37 @@ def every_document(read_batch: Callable[[int], Sequence[tuple[int, str, int, str
         after = batch[-1][0]
 
 
+_SOURCES_OF = sa.text("SELECT DISTINCT source_id FROM document WHERE id IN :documents").bindparams(sa.bindparam("documents", expanding=True))
+_REVISIONS = sa.text("SELECT id, revision_id FROM document WHERE state = 'live' AND id IN :documents").bindparams(sa.bindparam("documents", expanding=True))
+
+
+def _by_documents(read: Read, statement: sa.TextClause, documents_: Sequence[int]) -> list[Any]:
+    return [row for start in range(0, len(documents_), 500) for row in read.rows(statement, {"documents": list(documents_[start : start + 500])})]
+
+
+def _hold_of(tx: Write, documents_: Sequence[int]) -> None:
+    """Hold the sources that `documents_` are of."""
+    tx.hold({int(row[0]) for row in _by_documents(tx, _SOURCES_OF, documents_)})
+
+
 def reclassify(tx: Write, moves: Sequence[tuple[int, int]]) -> None:
     """Put documents into other slots: (document, slot). The gate evaluates the rules anyway; this is for the index."""
+    _hold_of(tx, [document for document, _ in moves])
     seq = tx.allot()
+    tx.announce(OUTBOX)
     tx.many(_MOVE, [{"document": d, "acl": a, "seq": seq} for d, a in moves])
     tx.many(_MOVED_POINTS, [{"document": d} for d, _ in moves])
 
 
 def placed(tx: Write, source: int, access: str) -> None:
     """Every document is in the slot that the declaration `access` puts it in."""
+    tx.hold([source])
     tx.run(_PLACED, {"source": source, "access": access})
 
 
 def exclude(tx: Write, source: int, epoch: int, documents_: Sequence[int], observation: str, selection: str) -> None:
     """Tombstone what a narrowed selection leaves out: declared intent, which no guard holds."""
+    tx.hold([source])
     if tx.row(_FENCE, {"source": source, "epoch": epoch}) is None:
         return
     if documents_:
@@ -121,11 +140,15 @@ _RETRY_ALL = sa.text("UPDATE document SET retry_at = NULL, attempts = 0 WHERE so
 
 def rebuild(tx: Write, source: int, settings: str, limit: int = 2000) -> int:
     """Want again what was ingested with other settings; returns how many. The old chunks serve until the new are there."""
+    tx.hold([source])
+    tx.announce(WANTED)
     return int(tx.run(_REBUILD, {"source": source, "settings": settings, "now": tx.now, "limit": limit}).rowcount)
 
 
 def retry_all(tx: Write, source: int) -> None:
     """A person asked, or the declaration changed: what failed is tried again now."""
+    tx.hold([source])
+    tx.announce(WANTED)
     tx.run(_RETRY_ALL, {"source": source})
 
 
@@ -136,6 +159,7 @@ _HOLD_IS = sa.text("SELECT held_observation FROM source WHERE id = :source AND e
 
 def confirm(tx: Write, source: int, epoch: int, observation: str, principal: str, reason: str = "Deleted") -> int:
     """Erase what the hold `observation` hides; returns how many documents. Another id releases nothing."""
+    tx.hold([source])
     if tx.value(_HOLD_IS, {"source": source, "epoch": epoch}) != observation:
         return 0
     held = [int(row[0]) for row in tx.rows(_HELD, {"source": source})]
@@ -148,25 +172,32 @@ def confirm(tx: Write, source: int, epoch: int, observation: str, principal: str
 
 
 _EXPIRED = sa.text(
-    "SELECT d.id FROM revision r JOIN document d ON d.revision_id = r.id WHERE r.state = 'live' AND r.expires_at IS NOT NULL AND r.expires_at <= :now AND d.state = 'live' LIMIT :limit"
+    "SELECT d.id, r.id FROM revision r JOIN document d ON d.revision_id = r.id WHERE r.state = 'live' AND r.expires_at IS NOT NULL AND r.expires_at <= :now AND d.state = 'live' LIMIT :limit"
 )
 _AGED = sa.text(
-    "SELECT d.id FROM revision r JOIN document d ON d.revision_id = r.id WHERE r.source_id = :source AND r.state = 'live' AND r.observed_at <= :before AND d.state = 'live' LIMIT :limit"
+    "SELECT d.id, r.id FROM revision r JOIN document d ON d.revision_id = r.id WHERE r.source_id = :source AND r.state = 'live' AND r.observed_at <= :before AND d.state = 'live' LIMIT :limit"
 )
 
 
-def expired(read: Read, now: float, limit: int = 500) -> list[int]:
-    """Live documents whose own front matter says that they have ended."""
-    return [int(row[0]) for row in read.rows(_EXPIRED, {"now": now, "limit": limit})]
+def expired(read: Read, now: float, limit: int = 500) -> list[tuple[int, int]]:
+    """(document, live revision) of those whose own front matter says that they have ended."""
+    return [(int(row[0]), int(row[1])) for row in read.rows(_EXPIRED, {"now": now, "limit": limit})]
 
 
-def aged(read: Read, source: int, before: float, limit: int = 500) -> list[int]:
-    """Live documents of `source` whose version was first seen at or before `before`."""
-    return [int(row[0]) for row in read.rows(_AGED, {"source": source, "before": before, "limit": limit})]
+def aged(read: Read, source: int, before: float, limit: int = 500) -> list[tuple[int, int]]:
+    """(document, live revision) of `source` whose version was first seen at or before `before`."""
+    return [(int(row[0]), int(row[1])) for row in read.rows(_AGED, {"source": source, "before": before, "limit": limit})]
 
 
-def expire(tx: Write, documents_: Sequence[int]) -> None:
-    """Tombstone documents whose time-to-live has passed. The gate withheld them already; the origin may still list them."""
+def expire(tx: Write, ended: Sequence[tuple[int, int]]) -> None:
+    """Tombstone (document, revision) whose time-to-live has passed. The gate withheld them already; the origin may still
+    list them. A document that has another revision by now is left alone: its time is its own.
+    """
+    _hold_of(tx, [document for document, _ in ended])
+    still = {tuple(row) for row in _by_documents(tx, _REVISIONS, [document for document, _ in ended])}
+    documents_ = [document for document, revision in ended if (document, revision) in still]
+    if not documents_:
+        return
     seq = tx.allot()
     bury(tx, [Removal(d, "Expired") for d in documents_], f"expired@{seq}", seq, state="expired")
     for document in documents_:
@@ -183,6 +214,7 @@ _HIGH_WATER = sa.text("SELECT at FROM sequence WHERE id = 1")
 
 def distrust(tx: Write) -> None:
     """The clock went back: nothing is known to be fresh until its source is read again, and waiting times start again."""
+    tx.hold([source for source, _, _, _ in live_sources(tx)])
     for statement in _DISTRUST:
         tx.run(statement, {"now": tx.now})
     restart_waits(tx)
@@ -196,6 +228,7 @@ _WAITS = sa.text("SELECT value FROM meta WHERE key = 'waits_since'")
 
 def restart_waits(tx: Write) -> None:
     """After a jump of the clock, confirmAfter and retention count from now."""
+    tx.hold([source for source, _, _, _ in live_sources(tx)])
     tx.run(_DISTRUST[2], {"now": tx.now})
     tx.run(_RESTART, {"now": repr(tx.now)})
 

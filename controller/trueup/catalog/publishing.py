@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import OUTBOX
 from trueup.catalog.looking import Removal, bury
 from trueup.catalog.schema import document, revision, source
 from trueup.catalog.store import Read, Write
@@ -93,7 +94,8 @@ def cached(read: Read, fingerprint: str, digests: Sequence[str]) -> dict[str, Ca
 
 def keep_vectors(tx: Write, fingerprint: str, rows: Iterable[Cached]) -> None:
     """Put vectors into the cache, so that nothing is embedded twice whatever happens next."""
-    tx.many(_KEEP_VECTOR, [{"fingerprint": fingerprint, "digest": r.digest, "dense": r.dense, "sparse": r.sparse} for r in rows])
+    by_digest = sorted(rows, key=lambda row: row.digest)  # in one order everywhere, so that two processes never wait for each other
+    tx.many(_KEEP_VECTOR, [{"fingerprint": fingerprint, "digest": r.digest, "dense": r.dense, "sparse": r.sparse} for r in by_digest])
 
 
 def pack_body(text: str) -> bytes:
@@ -143,7 +145,6 @@ _FENCE = (
     )
     .select_from(document.join(source, source.c.id == document.c.source_id).outerjoin(revision, revision.c.id == document.c.revision_id))
     .where(document.c.id.in_(sa.bindparam("documents", expanding=True)), source.c.state == "live")
-    .with_for_update(of=source)
 )
 _LIVE = sa.text(
     "UPDATE document SET state = 'live', revision_id = :revision, settings = :settings, wanted = NULL, wanted_since = NULL, stale_at = NULL, attempts = 0, retry_at = NULL, "
@@ -170,23 +171,34 @@ _LINEAGE = sa.text(
 _STRAY = sa.text("INSERT INTO outbox (generation_id, point_id) VALUES (:generation, :point)")
 
 
+def begin(tx: Write, sources: Collection[int]) -> None:
+    """Until this unit's commit nothing of `sources` changes elsewhere, and no generation is planned or switched.
+
+    To be called before anything is read that the publications are decided by.
+    """
+    tx.hold(sources)
+    tx.allot()
+
+
 def publish(tx: Write, publications: Sequence[Publication]) -> list[bool]:
     """Make loaded revisions the live ones, and tombstone what they supersede, in one transaction.
 
     False for a publication whose source's epoch moved on or whose version is no longer wanted; its points are left to
     be erased.
     """
+    begin(tx, {p.wanted.source for p in publications})
     rows = _fenced(tx, publications)
     valid = [p for p in publications if _stands(p, rows)]
     strays = [{"generation": g, "point": point} for p in publications if not _stands(p, rows) for g, points in p.points.items() for point in points]
     tx.many(_STRAY, strays)
+    tx.announce(OUTBOX)
     if valid:
         _replace(tx, valid, rows, tx.allot())
     return [_stands(p, rows) for p in publications]
 
 
 def _fenced(tx: Write, publications: Sequence[Publication]) -> dict[int, Any]:
-    """The rows that the publications are checked against, locked where several processes write."""
+    """The rows that the publications are checked against."""
     documents = sorted(p.wanted.document for p in publications)
     return {row.id: row for start in range(0, len(documents), 500) for row in tx.rows(_FENCE, {"documents": documents[start : start + 500]})}
 
@@ -302,6 +314,7 @@ def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str
 
 def _row(tx: Write, wanted_: Wanted, epoch: int) -> Any:
     """The fenced row, or None if the source's epoch moved on or the version is no longer wanted."""
+    tx.hold([wanted_.source])
     row = tx.row(_FENCE, {"documents": [wanted_.document]})
     return row if row is not None and row.epoch == epoch and row.wanted == wanted_.version else None
 
@@ -335,6 +348,7 @@ def fail(tx: Write, wanted_: Wanted, epoch: int, failure: str, message: str, ret
 
     `retry_at` None: the same bytes cannot do better, so it waits for another version or other settings.
     """
+    tx.hold([wanted_.source])
     tx.run(
         _FAIL,
         {
@@ -363,6 +377,7 @@ _GONE = sa.text("UPDATE document SET wanted = NULL, wanted_since = NULL, version
 
 def forget_version(tx: Write, wanted_: Wanted) -> None:
     """The version vanished before it was read: the next look finds out what is there now (no version equals NULL)."""
+    tx.hold([wanted_.source])
     tx.run(_GONE, {"document": wanted_.document, "version": wanted_.version})
 
 

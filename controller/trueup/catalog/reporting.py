@@ -83,6 +83,7 @@ _TRIM_LOOKS = sa.text(
 
 def set_failure(tx: Write, source: int, epoch: int, failure: Failure | None) -> None:
     """Note why the source cannot be read, or that it can again."""
+    tx.hold([source])
     tx.run(_FAIL, {"source": source, "epoch": epoch, "failure": json.dumps(asdict(failure)) if failure else None})
 
 

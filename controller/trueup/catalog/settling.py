@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from trueup.catalog.announcing import OUTBOX
 from trueup.catalog.publishing import folders
 from trueup.catalog.store import Read, Write
 from trueup.model.index import GenerationSpec, Keys, PointState
 
 _ROWS = sa.text("SELECT id, generation_id, point_id FROM outbox ORDER BY id LIMIT :limit")
-_DONE = sa.text("DELETE FROM outbox WHERE id <= :last")
+# By their ids, not up to the last one: where several processes write, an earlier row may be committed after a later one.
+_DONE = sa.text("DELETE FROM outbox WHERE id IN :ids").bindparams(sa.bindparam("ids", expanding=True))
 _PENDING = sa.text("SELECT count(*) FROM outbox")
 
 
@@ -30,9 +33,10 @@ def outbox(read: Read, limit: int) -> list[OutboxRow]:
     return [OutboxRow(*row) for row in read.rows(_ROWS, {"limit": limit})]
 
 
-def settled(tx: Write, last: int) -> None:
-    """Everything up to row `last` has been driven to its state."""
-    tx.run(_DONE, {"last": last})
+def settled(tx: Write, rows: Sequence[OutboxRow]) -> None:
+    """These rows have been driven to their state."""
+    for start in range(0, len(rows), 500):
+        tx.run(_DONE, {"ids": [row.id for row in rows[start : start + 500]]})
 
 
 def unsettled(read: Read) -> int:
@@ -131,7 +135,7 @@ def purge(tx: Write, source: int, until: float, limit: int = 200) -> int:
 
     The tombstones stay. Returns how many were purged.
     """
-    rows = tx.rows(_PURGEABLE, {"source": source, "until": until, "limit": limit})
+    rows = _rows_to_erase(tx, source, _PURGEABLE, {"source": source, "until": until, "limit": limit})
     for row in rows:
         _erase(tx, row.revision_id)
     tx.many(_PURGED, [{"id": row.id, "now": tx.now} for row in rows])
@@ -144,10 +148,22 @@ def purge(tx: Write, source: int, until: float, limit: int = 200) -> int:
 
 def purge_rebuilt(tx: Write, source: int, limit: int = 200) -> int:
     """Erase revisions that another chunking of the same bytes replaced: they have no tombstone, since nothing died."""
-    rows = tx.rows(_SUPERSEDED_REBUILDS, {"source": source, "limit": limit})
+    rows = _rows_to_erase(tx, source, _SUPERSEDED_REBUILDS, {"source": source, "limit": limit})
     for row in rows:
         _erase(tx, row.id)
     return len(rows)
+
+
+def _rows_to_erase(tx: Write, source: int, statement: sa.TextClause, params: Mapping[str, object]) -> Sequence[Any]:
+    """The rows of `statement`, of which `_erase` follows. From here on nobody publishes, or text might be erased that a
+    publication in another process has just found to be there.
+    """
+    tx.hold([source])
+    if tx.row(statement, params) is None:
+        return ()
+    tx.allot()
+    tx.announce(OUTBOX)
+    return tx.rows(statement, params)
 
 
 def _erase(tx: Write, revision: int) -> None:
@@ -186,6 +202,7 @@ def material(read: Read, generation_: GenerationSpec, points: Sequence[str]) -> 
 def mark(tx: Write, generation_: int, points: Sequence[str]) -> None:
     """Let settle decide once more about `points`."""
     tx.many(_ERASE_POINT, [{"generation": generation_, "point": p} for p in points])
+    tx.announce(OUTBOX)
 
 
 _TEXTS = sa.text("SELECT c.point_id, c.digest, c.heading, b.data FROM chunk c JOIN body b ON b.digest = c.digest WHERE c.point_id IN :points").bindparams(

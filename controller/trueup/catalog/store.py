@@ -79,6 +79,7 @@ class Write(Read):
         self.holding = False
         """Whether other processes may wait for this unit: it is committed without waiting for further ones."""
         self._locking = locking
+        self._held: set[int] = set()
         self._sequence: int | None = None
 
     def run(self, statement: sa.Executable, params: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> sa.CursorResult[Any]:
@@ -95,9 +96,11 @@ class Write(Read):
 
         Ask for all at once and before `allot`, or two units may wait for each other.
         """
-        self.holding = self.holding or bool(sources)
-        if self._locking and sources:
-            self.connection.execute(_HOLD, {"sources": sorted(sources)})
+        wanted = sorted(set(sources) - self._held)
+        if wanted and self._locking:
+            self.connection.execute(_HOLD, {"sources": wanted})
+        self._held.update(wanted)
+        self.holding = self.holding or bool(wanted)
 
     def allot(self) -> int:
         """This unit's sequence. It takes the one row lock, so ask for it late: order of numbers is order of commits.
