@@ -22,14 +22,12 @@ class Deadline:
         self._end = time.monotonic() + seconds
         self._lock = threading.Lock()
         self._ends: list[Callable[[], None]] = []
-        self._expired = False
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
+        self._timer: threading.Timer | None = None
 
     @property
     def expired(self) -> bool:
         """Whether it has passed."""
-        return self._expired
+        return time.monotonic() >= self._end
 
     @property
     def error(self) -> SourceTimeout:
@@ -43,30 +41,34 @@ class Deadline:
             SourceTimeout: none.
         """
         left = self._end - time.monotonic()
-        if left <= 0 or self._expired:
+        if left <= 0:
             raise self.error
         return left
 
     def ends(self, end: Callable[[], None]) -> None:
         """Have `end` called at the deadline; at once if it has passed."""
         with self._lock:
-            if not self._expired:
+            if not self.expired:
                 self._ends.append(end)
+                if self._timer is None:
+                    self._timer = threading.Timer(self._end - time.monotonic(), self._expire)
+                    self._timer.daemon = True
+                    self._timer.start()
                 return
         end()
 
     def _expire(self) -> None:
         with self._lock:
-            self._expired = True
+            self._end = min(self._end, time.monotonic())  # the timer's clock is not ours to the last microsecond
             ends, self._ends = self._ends, []
         for end in ends:
             end()
 
     def __enter__(self) -> Self:
-        self._timer.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._timer.cancel()
         with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
             self._ends = []

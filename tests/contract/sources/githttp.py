@@ -26,7 +26,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
     def do_GET(self) -> None:
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             data = owner.garble(self.command, data)
         self.send_response(200)
         for name, value in headers:
-            self.send_header(name, value)
+            self.send_header(name, owner.content_type or value if name == "Content-Type" else value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if owner.drip:
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
             environment["GIT_PROTOCOL"] = protocol
         configured = [f"{key}={value}" for key, value in owner.configured.items()]
         command = ["git", *(part for pair in configured for part in ("-c", pair)), "http-backend"]
-        done = subprocess.run(command, input=body, env=environment, capture_output=True, check=True)
+        done = subprocess.run(command, input=body, env=environment, capture_output=True, check=False)
         head, _, data = done.stdout.partition(b"\r\n\r\n")
         headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in head.decode().splitlines())]
         status = next((value for name, value in headers if name == "Status"), "200")
@@ -117,6 +117,7 @@ class GitServer:
         self.truncate: int | None = None
         self.garble: object = None
         self.protocol: str | None = None
+        self.content_type: str | None = None
         self.configured: dict[str, str] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from trueup.errors import SourceUnavailable
@@ -19,7 +19,7 @@ from trueup.errors import SourceUnavailable
 _BLOCK = 1 << 16
 _WHOLE = (1, 2, 3, 4)  # commit, tree, blob, tag
 _OFFSET_DELTA, _REF_DELTA = 6, 7
-_SHA1 = 20
+_HEAD, _SHA1 = 12, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +62,46 @@ def _broken(why: str) -> SourceUnavailable:
     return SourceUnavailable(why=f"its server sent a pack that {why}")
 
 
-def audit(path: Path, bounds: Bounds) -> None:
-    """Let a pack file pass if it is whole, and nothing in it outgrows `bounds`.
+class Meter:
+    """Counts what a server sends in one call: refs, which are kept in memory, and then perhaps a pack, which is not."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._read = 0
+        self._packed = 0
+
+    def read(self, count: int) -> None:
+        """So many bytes came.
+
+        Raises:
+            Outgrown: they are more than is accepted.
+        """
+        self._read += count
+        if self._read > self._bounds.refs + (self._bounds.pack * 2 if self._packed else 0):  # a pack comes with framing
+            raise too_much("more bytes")
+
+    def pack(self, count: int) -> None:
+        """So many of them were a pack's."""
+        self._packed += count
+        if self._packed > self._bounds.pack:
+            raise too_much("a larger pack")
+
+
+def audit(file: BinaryIO, bounds: Bounds) -> None:
+    """Let a pack file, open for reading, pass if it is whole and nothing in it outgrows `bounds`.
 
     Raises:
         SourceUnavailable: it is not, or something does.
     """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(_Head(file, max(0, path.stat().st_size - _SHA1)), "sha1").digest()
-        if file.read(_SHA1) != digest:
+    size = os.fstat(file.fileno()).st_size
+    if size < _HEAD + _SHA1:
+        raise _broken("ends too early")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with memoryview(data) as view, view[: size - _SHA1] as said:
+            digest = hashlib.sha1(said, usedforsecurity=False).digest()
+        if data[size - _SHA1 :] != digest:
             raise _broken("is incomplete or damaged")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _Audit(data, bounds).run()
-
-
-class _Head:
-    """The first bytes of a file, as a file, for hashing."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:
-        data = self._file.read(min(len(buffer), self._left))
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
+        _Audit(data, bounds).run()
 
 
 class _Audit:
@@ -99,14 +110,15 @@ class _Audit:
     def __init__(self, data: mmap.mmap, bounds: Bounds) -> None:
         self._data = data
         self._end = len(data) - _SHA1
-        self._at = 12
+        self._at = _HEAD
         self._bounds = bounds
         self._inflated = 0
 
     def run(self) -> None:
-        if len(self._data) < 12 + _SHA1 or self._data[:8] != b"PACK\0\0\0\2":
+        """The whole pass."""
+        if self._data[:8] != b"PACK\0\0\0\2":
             raise _broken("is none")
-        count = int.from_bytes(self._data[8:12], "big")
+        count = int.from_bytes(self._data[8:_HEAD], "big")
         if count > self._bounds.objects:
             raise too_much("more objects")
         for _ in range(count):

@@ -6,17 +6,14 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dulwich.errors import ChecksumMismatch, GitProtocolError
-from dulwich.object_format import SHA1
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Commit, ObjectID
-from dulwich.pack import PackData
 
-from trueup.errors import SourceUnavailable
+from trueup.errors import SourceTimeout, SourceUnavailable
 from trueup.model.listing import History
 from trueup.sources.deadline import Deadline
 from trueup.sources.git.bounds import Bounds, Outgrown, audit
@@ -71,11 +68,12 @@ class Mirror:
 
         def learn(depth: int) -> None:
             wants = (sha.encode(), previous.encode())
-            with suppress(Outgrown):
+            # A long history must not keep a source from ever being looked at: it has half the time there is.
+            with Deadline(deadline.remaining() / 2) as share, suppress(Outgrown, SourceTimeout):
                 try:
-                    self._learn(Wish(wants, depth=depth, bare=True), deadline)
+                    self._learn(Wish(wants, depth=depth, bare=True), share)
                 except SourceUnavailable:  # most likely it no longer has, or will not name, the earlier commit
-                    self._learn(Wish(wants[:1], depth=depth, bare=True), deadline)
+                    self._learn(Wish(wants[:1], depth=depth, bare=True), share)
 
         with self._fetching:
             before = len(self._graph.commits)
@@ -109,12 +107,10 @@ class Mirror:
         if self._outgrown():
             self._forget()
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with suppress(FileExistsError):
-            DiskObjectStore.init(self._objects)
         tips = [tip for tip in self._tips() if self._whole(tip.encode())][-_TIPS:]
-        self._receive(Wish((sha,), tuple(tip.encode() for tip in tips)), self._objects, deadline)
-        store = DiskObjectStore(self._objects)
+        store = DiskObjectStore(self._objects) if self._objects.exists() else DiskObjectStore.init(self._objects)
         try:
+            self._receive(Wish((sha,), tuple(tip.encode() for tip in tips)), store, deadline)
             found = commit(store, sha)
             self._graph.add({found.id.decode(): _line(found)})
         except Missing as error:
@@ -130,32 +126,27 @@ class Mirror:
         """Fetch commits for their parents alone; what else comes with them is thrown away."""
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=self._place, prefix="history-") as place:
-            objects = Path(place) / "objects"
-            store = DiskObjectStore.init(objects)
+            store = DiskObjectStore.init(Path(place) / "objects")
             try:
-                self._receive(wish, objects, deadline)
+                self._receive(wish, store, deadline)
                 self._graph.add(_commits(store, wish.wants))
             finally:
                 store.close()
 
-    def _receive(self, wish: Wish, objects: Path, deadline: Deadline) -> None:
-        """Fetch a pack, and let it in once it is found whole and within its bounds."""
-        with tempfile.TemporaryDirectory(dir=self._place, prefix="fetch-") as place:
-            pack, index = Path(place) / "incoming.pack", Path(place) / "incoming.idx"
-            with pack.open("wb") as file:
-                self._remote.fetch(wish, file, deadline)
-            if pack.stat().st_size == 0:
-                return
-            audit(pack, self._bounds)
-            deadline.remaining()
-            try:
-                with PackData(pack, object_format=SHA1) as data:
-                    name = f"pack-{data.get_stored_checksum().hex()}"
-                    data.create_index(str(index), version=2)
-            except (KeyError, ValueError, ChecksumMismatch, GitProtocolError) as error:
-                raise SourceUnavailable(why="its server sent a pack that does not add up") from error
-            pack.replace(objects / "pack" / f"{name}.pack")
-            index.replace(objects / "pack" / f"{name}.idx")
+    def _receive(self, wish: Wish, store: DiskObjectStore, deadline: Deadline) -> None:
+        """Fetch a pack, and let it into a store once it is found whole and within its bounds."""
+        file, let_in, abort = store.add_pack()
+        try:
+            self._remote.fetch(wish, file, deadline)
+            file.flush()
+            if file.tell():
+                audit(file, self._bounds)
+                deadline.remaining()
+            _let_in(let_in)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                abort()
+            raise
 
     def _outgrown(self) -> bool:
         packs = list((self._objects / "pack").glob("*.pack"))
@@ -166,6 +157,13 @@ class Mirror:
         with suppress(FileNotFoundError):
             (self._place / "tips.json").unlink()
         shutil.rmtree(self._objects, ignore_errors=True)
+
+
+def _let_in(let_in: Callable[[], object]) -> None:
+    try:
+        let_in()
+    except Exception as error:  # what a pack can break its reader with is in no list, and all of it is the server's
+        raise SourceUnavailable(why="its server sent a pack that does not add up") from error
 
 
 def _line(found: Commit) -> tuple[int, tuple[str, ...]]:

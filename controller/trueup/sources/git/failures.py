@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dulwich.client import HTTPUnauthorized
-from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
 
 from trueup.errors import SourceDenied, SourceError, SourceTimeout, SourceUnavailable
 from trueup.sources.deadline import Deadline
@@ -42,19 +42,29 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _explained(error: Exception) -> SourceError:
-    for cause in _causes(error):
-        if isinstance(cause, SourceError):
+def _named(cause: BaseException) -> SourceError | None:  # noqa: PLR0911 - a table
+    """What one exception says by itself; None if nothing that a reader could act on."""
+    match cause:
+        case SourceError():
             return cause
-        if isinstance(cause, Status):
+        case Status():
             return _answer(cause.code)
-        if isinstance(cause, HTTPUnauthorized):
-            return SourceDenied(why=_DENIED)
-        if isinstance(cause, NotGitRepository):
+        case HTTPUnauthorized():
+            return _answer(401)
+        case NotGitRepository():
             return _answer(404)
-        if isinstance(cause, ssl.SSLError):
+        case ssl.SSLError():
             return SourceUnavailable(why="its server's TLS certificate or handshake does not hold")
-    return SourceUnavailable(why="its server breaks off or does not speak Git as it should")
+        case HangupException():
+            return SourceUnavailable(why="its server breaks off, as it does when it does not have the commit that is asked for")
+        case GitProtocolError() if "not our ref" in str(cause):
+            return SourceUnavailable(why="its server does not have, or does not give, the commit that is asked for")
+    return None
+
+
+def _explained(error: Exception) -> SourceError:
+    found = next(filter(None, map(_named, _causes(error))), None)
+    return found or SourceUnavailable(why="its server breaks off or does not speak Git as it should")
 
 
 @contextmanager

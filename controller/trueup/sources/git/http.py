@@ -17,7 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from trueup.errors import SourceMisconfigured, SourceUnavailable
 from trueup.sources.deadline import Deadline
-from trueup.sources.git.bounds import Bounds, too_much
+from trueup.sources.git.bounds import Meter
 from trueup.sources.git.failures import Status
 from trueup.sources.network import Network
 from trueup.sources.opening import OpenContext, secret
@@ -71,13 +71,13 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 class HttpClient(AbstractHttpGitClient):
     """One call's worth of smart HTTP: what it resolved, it keeps; credentials go to the declared origin alone."""
 
-    def __init__(self, url: str, context: OpenContext, deadline: Deadline, bounds: Bounds) -> None:
-        super().__init__(url, thin_packs=False)
+    def __init__(self, url: str, context: OpenContext, deadline: Deadline, meter: Meter) -> None:
+        super().__init__(url, thin_packs=True)
         self._deadline = deadline
-        self._bounds = bounds
+        self._meter = meter
         self._declared = _origin(url)
         self._secret = _authorization(context.credentials)
-        self._pool = urllib3.PoolManager(ssl_context=_trust(context.credentials), retries=False)
+        self._pool = urllib3.PoolManager(ssl_context=_trust(context.credentials) if self._declared[0] == "https" else None, retries=False)
         self._pool.pool_classes_by_scheme = _pools(Network(deadline, in_cluster=context.in_cluster))
 
     def _get_url(self, path: str | bytes) -> str:
@@ -107,7 +107,7 @@ class HttpClient(AbstractHttpGitClient):
             answer.close()
             raise SourceUnavailable(why="its server answers, but not as a Git server does")
         answer.content_type, answer.redirect_location = kind, url if url != asked else ""
-        return answer, self._bounded(answer, self._bounds.pack if data is not None else self._bounds.refs)
+        return answer, self._metered(answer)
 
     def _ask(self, url: str, headers: dict[str, str], data: bytes | Iterator[bytes] | None) -> Any:
         sent = {"User-Agent": "git/trueup", "Accept-Encoding": "identity", "Pragma": "no-cache", **headers}
@@ -136,16 +136,10 @@ class HttpClient(AbstractHttpGitClient):
             raise SourceMisconfigured(why="its server redirects to something that is not https, which is not followed")
         return target
 
-    @staticmethod
-    def _bounded(answer: Any, bound: int) -> Callable[[int], bytes]:
-        read = 0
-
+    def _metered(self, answer: Any) -> Callable[[int], bytes]:
         def reader(size: int) -> bytes:
-            nonlocal read
             data: bytes = answer.read(size)
-            read += len(data)
-            if read > bound:
-                raise too_much("more bytes")
+            self._meter.read(len(data))
             return data
 
         return reader

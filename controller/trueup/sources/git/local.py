@@ -120,7 +120,7 @@ def _places(repository: Repo) -> Iterator[Path]:
         yield objects
         for folder in (objects, objects / "pack", objects / "info"):
             if folder.is_dir():
-                yield from (Path(entry.path) for entry in os.scandir(folder) if entry.is_symlink())
+                yield from [path for path in folder.iterdir() if path.is_symlink()]
         left += [objects / os.fsdecode(line) for line in _alternates(objects)]
 
 

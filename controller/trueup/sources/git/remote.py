@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from dulwich.client import FetchPackResult
 from dulwich.objects import ObjectID
 
 from trueup.errors import SourceError, SourceMisconfigured
 from trueup.sources.deadline import Deadline
 from trueup.sources.git import ssh
-from trueup.sources.git.bounds import Bounds, too_much
+from trueup.sources.git.bounds import Bounds, Meter
 from trueup.sources.git.failures import explained
 from trueup.sources.git.http import HttpClient
 from trueup.sources.git.reference import Reference
@@ -69,7 +68,7 @@ class Remote:
             SourceError: the server could not be asked, or has no such ref.
         """
         prefixes = [reference.name] if reference.name is not None else [b"HEAD"]
-        with self._client(deadline) as (client, path):
+        with self._client(deadline, Meter(self._bounds)) as (client, path):
             result = client.get_refs(path, ref_prefix=prefixes)
         if result.object_format not in (None, "sha1"):
             raise SourceMisconfigured(why="its repository names objects by sha256, which is not read from servers")
@@ -81,39 +80,29 @@ class Remote:
         Raises:
             SourceError: the server could not be asked, refuses, or sends too much.
         """
-        sent = 0
+        meter = Meter(self._bounds)
 
         def keep(data: bytes) -> int:
-            nonlocal sent
-            sent += len(data)
-            if sent > self._bounds.pack:
-                raise too_much("a larger pack")
+            meter.pack(len(data))
             return pack.write(data)
 
         def wants(refs: object, depth: int | None = None) -> list[bytes]:
             del refs, depth
             return list(wish.wants)
 
-        with self._client(deadline) as (client, path):
-            result: FetchPackResult = client.fetch_pack(
-                path, wants, _Walker(wish.haves), keep, depth=wish.depth, ref_prefix=[b"HEAD"], filter_spec=b"tree:0" if wish.bare else None
-            )
-        del result
+        with self._client(deadline, meter) as (client, path):
+            client.fetch_pack(path, wants, _Walker(wish.haves), keep, depth=wish.depth, ref_prefix=[b"HEAD"], filter_spec=b"tree:0" if wish.bare else None)
 
     @contextmanager
-    def _client(self, deadline: Deadline) -> Iterator[tuple[Any, str]]:
+    def _client(self, deadline: Deadline, meter: Meter) -> Iterator[tuple[Any, str]]:
         if self._url.startswith(("http://", "https://")):
-            client = HttpClient(self._url, self._context, deadline, self._bounds)
-            try:
-                with explained(deadline):
-                    yield client, ""
-            finally:
-                client.close()
+            with closing(HttpClient(self._url, self._context, deadline, meter)) as client, explained(deadline):
+                yield client, ""
             return
-        vendor = ssh.Vendor(self._context, deadline)
+        vendor = ssh.Vendor(self._context, deadline, meter)
         try:
-            with explained(deadline):
-                yield ssh.client(self._url, vendor)
+            with closing(ssh.SshClient(self._url, vendor)) as client, explained(deadline):
+                yield client, client.path
         except SourceError as error:
             if not deadline.expired and (better := vendor.explained()) is not None:
                 raise better from error

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from dulwich.client import SSHGitClient, SSHVendor, SubprocessWrapper
+from dulwich.protocol import Protocol
 
 from trueup.errors import SourceDenied, SourceError, SourceUnavailable
 from trueup.sources.deadline import Deadline
+from trueup.sources.git.bounds import Meter
 from trueup.sources.network import Network
 from trueup.sources.opening import OpenContext
 
@@ -50,11 +53,11 @@ def split(url: str) -> tuple[str | None, str, int, str]:
 class Vendor(SSHVendor):
     """Starts ssh for one call, to an address that was checked, and ends it at the deadline."""
 
-    def __init__(self, context: OpenContext, deadline: Deadline, program: str = "ssh") -> None:
+    def __init__(self, context: OpenContext, deadline: Deadline, meter: Meter) -> None:
         self._credentials = context.credentials
         self._deadline = deadline
         self._network = Network(deadline, in_cluster=context.in_cluster)
-        self._program = program
+        self._meter = meter
         self._said = bytearray()
         self._listening: threading.Thread | None = None
 
@@ -74,8 +77,8 @@ class Vendor(SSHVendor):
         address = self._network.addresses(host, port or 22)[0]
         arguments = self.arguments(host, port or 22, address)
         destination = f"{username}@{host}" if username else host
-        process = subprocess.Popen(  # noqa: S603 - no shell; the program is ours, the host has passed the resource's rules
-            [self._program, *arguments, "--", destination, command],
+        process = subprocess.Popen(  # noqa: S603 - no shell; the host has passed the resource's rules and follows "--"
+            ["ssh", *arguments, "--", destination, command],  # noqa: S607 - the system's ssh, wherever it is
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -86,7 +89,7 @@ class Vendor(SSHVendor):
         if process.stderr is not None:
             self._listening = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
             self._listening.start()
-        return _Process(process)
+        return _Process(process, self._meter)
 
     def arguments(self, host: str, port: int, address: str) -> list[str]:
         """The options of ssh: strict, pinned to `address`, and known by the name that the host's key is filed under."""
@@ -131,6 +134,19 @@ class Vendor(SSHVendor):
 
 
 class _Process(SubprocessWrapper):
+    """A running ssh, whose output is counted."""
+
+    def __init__(self, process: subprocess.Popen[bytes], meter: Meter) -> None:
+        super().__init__(process)
+        plain = self.read
+
+        def metered(size: int | None = -1, /) -> bytes:
+            data: bytes = plain(size)
+            meter.read(len(data))
+            return data
+
+        self.read = metered
+
     def close(self, timeout: int | None = 1) -> None:
         """End it: nothing more is wanted from it. stderr is closed by who reads it."""
         for stream in (self.proc.stdin, self.proc.stdout):
@@ -143,7 +159,20 @@ class _Process(SubprocessWrapper):
             self.proc.wait()
 
 
-def client(url: str, vendor: Vendor) -> tuple[SSHGitClient, str]:
-    """A client for an ssh URL, and the path to ask it for."""
-    user, host, port, path = split(url)
-    return SSHGitClient(host, port=port, username=user, vendor=vendor, thin_packs=False), path
+class SshClient(SSHGitClient):
+    """A client for one call, which closes what it began even where a call fails half way."""
+
+    def __init__(self, url: str, vendor: Vendor) -> None:
+        user, host, port, self.path = split(url)
+        super().__init__(host, port=port, username=user, vendor=vendor, thin_packs=True)
+        self._begun: list[Protocol] = []
+
+    def _connect(self, cmd: bytes, path: str | bytes, protocol_version: int | None = None) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
+        protocol, can_read, _ = super()._connect(cmd, path, protocol_version)
+        self._begun.append(protocol)
+        return protocol, can_read, None  # what it says beside the data is read by the vendor
+
+    def close(self) -> None:
+        """End what is still running."""
+        for protocol in self._begun:
+            protocol.close()
