@@ -99,6 +99,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("TRUEUP_URL", "TRUEUP_TOKEN", "TRUEUP_DEBUG", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRUEUP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRUEUP_MODELS", str(tmp_path / "models"))
     monkeypatch.chdir(tmp_path)
 
 

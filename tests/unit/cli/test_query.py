@@ -137,7 +137,7 @@ def test_explain_and_replay(server: Server, trueup: Run) -> None:
     server.on("POST", "/v1/retrievals/ret_1/replay", answer(None, diff=[{"chunk": CHUNK, "was": "live", "is": "dead", "why": "Deleted"}]))
     ended = trueup("replay", "ret_1", "--mode", "re-verify")
     assert server.calls[-1].body == {"mode": "re-verify"}
-    assert "(no longer to be shown)" in ended.out
+    assert "  | (digest unknown; the text may not be shown any more)" in ended.out
     assert ended.out.splitlines()[-1].split() == [CHUNK, "live", "dead", "Deleted"]
     assert trueup("replay", "ret_1", "--mode", "again").code == 2
     assert trueup("explain", "ret_2").code == 1

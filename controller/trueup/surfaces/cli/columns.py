@@ -17,13 +17,15 @@ NONE = "<none>"
 class Column:
     """One column: its heading, what it shows of an object, and whether only `-o wide` has it.
 
-    `steady` is False for what changes by itself (an age), which makes no row of `-w`.
+    `steady` is False for what changes by itself (an age), which makes no row of `-w`. `width` is what its later rows may
+    need, for `-w`, which cannot know them yet.
     """
 
     heading: str
     cell: Callable[[Row], object]
     wide: bool = False
     steady: bool = True
+    width: int = 0
 
 
 def age(at: str | None, now: float | None = None) -> str:
@@ -64,11 +66,11 @@ def _status(*keys: str) -> Callable[[Row], object]:
 SOURCES = (
     Column("NAME", _meta("name")),
     Column("TYPE", lambda o: o["spec"]["source"]["type"]),
-    Column("READY", _state("Ready")),
-    Column("FRESH", _state("Fresh")),
-    Column("DOCS", _status("documents", "live")),
+    Column("READY", _state("Ready"), width=7),
+    Column("FRESH", _state("Fresh"), width=7),
+    Column("DOCS", _status("documents", "live"), width=6),
     Column("TOMBSTONES", _status("tombstones")),
-    Column("STATUS", _state("Ready", "message")),
+    Column("STATUS", _state("Ready", "message"), width=40),
     Column("AGE", lambda o: age(o["metadata"].get("creationTimestamp")), steady=False),
     Column("REVISION", _status("revision"), wide=True),
     Column("CHUNKS", _status("chunks"), wide=True),
@@ -79,9 +81,9 @@ INDEXES = (
     Column("NAME", _meta("name")),
     Column("PROVIDER", lambda o: (o["spec"].get("embedding") or {}).get("provider") or ""),
     Column("MODE", lambda o: o["spec"].get("mode") or ""),
-    Column("READY", _state("Ready")),
+    Column("READY", _state("Ready"), width=7),
     Column("CHUNKS", _status("chunks")),
-    Column("STATUS", _state("Ready", "message")),
+    Column("STATUS", _state("Ready", "message"), width=40),
     Column("AGE", lambda o: age(o["metadata"].get("creationTimestamp")), steady=False),
     Column("SERVING", _status("serving"), wide=True),
     Column("BUILDING", _status("building"), wide=True),

@@ -28,6 +28,9 @@ LOAD_SECONDS = 110.0
 GONE_SECONDS = 15.0
 """Far above the bound of a watched source (a second): a busy machine is no phantom."""
 
+SHOWN_LINES = 4
+"""Of each text: enough to see what it is about."""
+
 MANIFEST = """\
 apiVersion: trueup.dev/v1alpha1
 kind: ContextSource
@@ -43,7 +46,7 @@ DELETED, EDITED = "debugger.rst", "operator-summary.rst"
 QUESTIONS = {
     "How do I set a breakpoint in the debugger?": DELETED,
     "What is the order of operator precedence?": EDITED,
-    "What does the with statement do with a context manager?": "with.rst",
+    "What is a context manager for?": "context-managers.rst",
 }
 
 
@@ -61,9 +64,9 @@ class Facts:
 
 def ask(api: Api, question: str) -> dict[str, Any]:
     """Ask, show the answer as the command does, and return it."""
-    say(f'$ trueup query "{question}" -k 2')
-    answer: dict[str, Any] = api.post("/v1/retrieve", {"query": question, "top_k": 2})
-    show_answer(answer)
+    say(f'$ trueup query "{question}" -k 3')
+    answer: dict[str, Any] = api.post("/v1/retrieve", {"query": question, "top_k": 3})
+    show_answer(answer, SHOWN_LINES)
     return answer
 
 
@@ -97,7 +100,7 @@ def become_ready(api: Api, name: str) -> float:
     """Print the table of sources as it changes until `name` is Ready and Fresh; the seconds that took."""
     say("$ trueup get sources -w")
     columns = chosen(SOURCES, wide=False)
-    table, shown, start = Table([c.heading for c in columns]), set(), time.monotonic()
+    table, shown, start = Table([c.heading for c in columns], [c.width for c in columns]), set(), time.monotonic()
     while True:
         sources = list_objects(api, SOURCE, DEFAULT_NAMESPACE)
         news = [s for s in sources if steady(columns, s) not in shown]

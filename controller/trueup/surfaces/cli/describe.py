@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trueup.surfaces.cli.client import Api
@@ -16,6 +16,8 @@ from trueup.surfaces.cli.screen import Table, line, say
 
 NEWEST = 10
 """Tombstones and events shown; `get tombstones NAME` and `get events NAME` have them all."""
+
+DOCUMENTS = ("live", "held", "quarantined", "failed", "unsupported", "skipped")
 
 _CONDITIONS = (
     Column("TYPE", lambda c: c["type"]),
@@ -46,7 +48,7 @@ def describe(kind: KindWord, name: SourceName, namespace: Namespace = None) -> N
         say(f"  {held['documents']} documents are hidden since {line(held['since'])}: {line(held['reason'])}")
         say(f"  To erase them: trueup confirm source {full} {line(held['observation'])}")
     _table("Documents that something is wrong with", _EXAMPLES, status.get("examples") or [])
-    _table("Tombstones, newest first", chosen(TOMBSTONES, wide=False)[1:], tombstones)
+    _table("Tombstones, newest first", chosen(TOMBSTONES, wide=False), tombstones)
     _table("Events, newest first", chosen(EVENTS, wide=False), events)
 
 
@@ -69,7 +71,7 @@ def _facts(source: dict[str, Any], status: dict[str, Any], seen: dict[str, Any])
     yield "Classification", access.get("classification", "")
     yield "Generation", f"{metadata.get('generation')}, observed {status.get('observedGeneration', -1)}"
     documents = status.get("documents") or {}
-    yield "Documents", ", ".join(f"{documents[k]} {k}" for k in documents) or "none yet"
+    yield "Documents", ", ".join(f"{documents[k]} {k}" for k in DOCUMENTS if k in documents) or "none yet"
     for label, key in (("Chunks", "chunks"), ("Tombstones", "tombstones"), ("Revision", "revision"), ("Last update", "lastUpdateTime")):
         if status.get(key) is not None:
             yield label, status[key]
@@ -86,9 +88,9 @@ def _newest(api: Api, name: Name, what: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: str(r["at"]), reverse=True)[:NEWEST]
 
 
-def _table(title: str, columns: tuple[Column, ...], rows: list[dict[str, Any]]) -> None:
+def _table(title: str, columns: Sequence[Column], rows: list[dict[str, Any]]) -> None:
+    """A titled table, if there is anything to show. The source is known, so its column is left out."""
     if rows:
+        shown = [c for c in columns if c.heading != "SOURCE"]
         say(f"\n{title}")
-        Table([f"  {columns[0].heading}", *(c.heading for c in columns[1:])]).rows(
-            [[f"{first}", *rest] for first, *rest in (cells(columns, row) for row in rows)]
-        )
+        Table([c.heading for c in shown]).rows([cells(shown, row) for row in rows])

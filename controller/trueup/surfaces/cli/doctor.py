@@ -154,18 +154,20 @@ def check_watches(_: Environment) -> Iterator[Finding]:
 
 
 def check_model(_: Environment) -> Iterator[Finding]:
-    """The embedding model is installed."""
-    from trueup.surfaces.cli.models import installed
+    """An embedding model is installed, and its files are what was built."""
+    from trueup.errors import EmbeddingError
+    from trueup.ingest import models
 
-    try:
-        names = installed()
-    except Failed as failure:
-        yield Finding("model", State.WARN, str(failure))
-        return
-    if names:
-        yield Finding("model", State.OK, ", ".join(names))
-    else:
+    have = models.installed()
+    if not have:
         yield Finding("model", State.WARN, "none is installed, so search is by words only: `trueup models install`.")
+    for found in have:
+        try:
+            models.verify(found)
+        except EmbeddingError as error:
+            yield Finding("model", State.BAD, str(error))
+        else:
+            yield Finding("model", State.OK, f"{found.pin.model} in {found.folder}")
 
 
 CHECKS: tuple[Callable[[Environment], Iterator[Finding]], ...] = (

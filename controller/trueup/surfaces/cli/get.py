@@ -135,7 +135,7 @@ def _print(listing: Listing, output: Output | None, where: str) -> None:
 def _watch(listing: Listing, output: Output | None) -> None:
     """Print every row, and then each one that is new or has changed, until the user interrupts."""
     columns = chosen(listing.columns, wide=output is Output.WIDE)
-    table = Table([c.heading for c in columns])
+    table = Table([c.heading for c in columns], [c.width for c in columns])
     shown: dict[tuple[str, ...], object] = {}
     try:
         while True:

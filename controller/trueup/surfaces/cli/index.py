@@ -35,7 +35,14 @@ def rebuild() -> None:
 
 def _ask(what: str) -> None:
     with connect() as api:
-        answer = api.post(f"/v1/index/{what}", {})
+        try:
+            answer = api.post(f"/v1/index/{what}", {})
+        except Failed as failure:
+            if failure.status not in {404, 405}:
+                raise
+            raise Failed(
+                f"This server does not take `index {what}` from this token; use one with the role operator, or see that the server is of this version.", 404
+            ) from failure
     say(as_yaml(answer) if answer else f"index {what} requested")
 
 

@@ -39,9 +39,20 @@ def get_object(api: Api, kind: Kind, name: Name) -> Object:
 
 
 def list_objects(api: Api, kind: Kind, namespace: str | None) -> list[Object]:
-    """The resources of `namespace`, or of all where it is None."""
+    """The resources of `namespace`, or of all where it is None.
+
+    Raises:
+        Failed: the caller is no operator, or the server could not be asked.
+    """
     below = [namespace] if namespace is not None else []
-    return list(api.items(path("v1", "resources", kind.plural, *below)))
+    try:
+        return list(api.items(path("v1", "resources", kind.plural, *below)))
+    except Failed as failure:
+        if failure.status == 404:
+            raise Failed(
+                "Resources are for operators, and this token has not that role; leave out TRUEUP_TOKEN to act as the owner of the home.", 404
+            ) from failure
+        raise
 
 
 def annotate(api: Api, kind: Kind, name: Name, annotations: Mapping[str, str], found: Object | None = None) -> Object:

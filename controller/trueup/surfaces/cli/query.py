@@ -126,13 +126,13 @@ def _whole(value: Any, output: Document | None) -> bool:
     return output is not None
 
 
-def show_answer(answer: dict[str, Any]) -> None:
-    """Print the results of an answer with provenance, and what was left out of it."""
+def show_answer(answer: dict[str, Any], most: int | None = None) -> None:
+    """Print the results of an answer with provenance, at most `most` lines of each text, and what was left out of it."""
     results = answer.get("results") or []
     if not results:
         say("Nothing that you may read answers this.")
     for number, result in enumerate(results, 1):
-        _show_result(number, result)
+        _show_result(number, result, most)
     withheld = {k: n for k, n in (answer.get("withheld") or {}).items() if n}
     if withheld:
         say("Withheld: " + ", ".join(f"{n} {line(k)}" for k, n in withheld.items()) + ".")
@@ -141,7 +141,7 @@ def show_answer(answer: dict[str, Any]) -> None:
     say(f"Answer {line(answer.get('id', ''))} at {line(answer.get('at', ''))}")
 
 
-def _show_result(number: int, result: dict[str, Any]) -> None:
+def _show_result(number: int, result: dict[str, Any], most: int | None) -> None:
     """One hit: a line for each provenance, marks, and the text, indented so that no text can pose as ours."""
     score = result.get("score")
     say(f"[{number}]" + (f" {score:.3f}" if isinstance(score, (int, float)) else ""))
@@ -161,8 +161,11 @@ def _show_result(number: int, result: dict[str, Any]) -> None:
     if marks:
         say("    " + ", ".join(marks))
     text = result.get("text")
-    for each in clean(text).splitlines() if text is not None else ["(no longer to be shown)"]:
+    rows = clean(text).splitlines() if text is not None else [f"(digest {line(result.get('digest', 'unknown'))}; the text may not be shown any more)"]
+    for each in rows[:most]:
         say("  | " + each)
+    if rows[len(rows) if most is None else most :]:
+        say(f"  ({len(rows[most:])} more lines)")
     say()
 
 

@@ -77,8 +77,9 @@ class Table:
     On a terminal the header is bold, and True and False have a colour unless NO_COLOR is set; elsewhere it is plain text.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], least: Sequence[int] = ()) -> None:
         self.columns = tuple(columns)
+        self._least = tuple(least) or (0,) * len(self.columns)
         self._widths: list[int] = []
 
     def rows(self, rows: Sequence[Sequence[object]]) -> None:
@@ -86,7 +87,7 @@ class Table:
         cells = [[line(c) for c in row] for row in rows]
         first = not self._widths
         if first:
-            self._widths = [max(len(r[i]) for r in [list(self.columns), *cells]) for i in range(len(self.columns))]
+            self._widths = [max(self._least[i], *(len(row[i]) for row in (self.columns, *cells))) for i in range(len(self.columns))]
         body = [self._format(row) for row in cells]
         if not terminal():
             print("\n".join([*([self._format(self.columns)] if first else []), *body]), flush=True)

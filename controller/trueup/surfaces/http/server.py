@@ -30,6 +30,8 @@ class _Server(uvicorn.Server):
         """End event streams first: uvicorn waits for every open response."""
         self._closing.set()
         super().handle_exit(sig, frame)
+        # uvicorn would raise it again once it has drained, which ends the process before checkpoints are signed and the catalog is closed.
+        self._captured_signals.clear()
 
 
 def bind(host: str, port: int) -> socket.socket:
