@@ -34,9 +34,20 @@ def answered(question: int) -> str:
     return f"answered:{question}"
 
 
+_HINT = "hint:"
+
+
 def hinted(namespace: str, name: str) -> str:
     """The topic by which a gate tells the controller that a source is due."""
-    return f"hint:{namespace}/{name}"
+    return f"{_HINT}{namespace}/{name}"
+
+
+def hint_in(topic: str) -> tuple[str, str] | None:
+    """The namespace and name of the source that `topic` says is due, if it says that."""
+    if not topic.startswith(_HINT):
+        return None
+    namespace, _, name = topic.removeprefix(_HINT).partition("/")
+    return namespace, name
 
 
 class Announcements:

@@ -159,6 +159,7 @@ _REVOKE = sa.text(
 def revoke(tx: Write, kind: str, value: str, forget_after: float, principal: str) -> None:
     """Refuse the token with id `value`, or every token of the user `value` issued until now; kept for `forget_after` seconds."""
     tx.run(_REVOKE, {"kind": kind, "value": value, "at": tx.now, "forget": tx.now + forget_after})
+    tx.holding = True
     tx.announce(REVOCATIONS)
     tx.audit("Revoke", principal=principal, object=f"{kind}/{value}", decision="Revoked")
 

@@ -94,6 +94,7 @@ def cached(read: Read, fingerprint: str, digests: Sequence[str]) -> dict[str, Ca
 
 def keep_vectors(tx: Write, fingerprint: str, rows: Iterable[Cached]) -> None:
     """Put vectors into the cache, so that nothing is embedded twice whatever happens next."""
+    tx.holding = True
     by_digest = sorted(rows, key=lambda row: row.digest)  # in one order everywhere, so that two processes never wait for each other
     tx.many(_KEEP_VECTOR, [{"fingerprint": fingerprint, "digest": r.digest, "dense": r.dense, "sparse": r.sparse} for r in by_digest])
 

@@ -36,6 +36,8 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 # uris and names compare by code point everywhere, as the merge of a listing with the catalog needs.
 Name = Text().with_variant(Text(collation="C"), "postgresql")
+# The same for the ids of points, which the sweep merges with the index's in order.
+PointId = String(36).with_variant(String(36, collation="C"), "postgresql")
 
 meta = Table(
     "meta",
@@ -178,15 +180,25 @@ revision = Table(
     Index("ix_revision_document_id", "document_id"),
     Index("ix_revision_dead", "source_id", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
     Index("ix_revision_live", "source_id", "observed_at", sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),
-    Index("ix_revision_conflict", "conflict_key", sqlite_where=text("conflict_key is not null and state = 'live'"), postgresql_where=text("conflict_key is not null and state = 'live'")),
-    Index("ix_revision_expires", "expires_at", sqlite_where=text("expires_at is not null and state = 'live'"), postgresql_where=text("expires_at is not null and state = 'live'")),
+    Index(
+        "ix_revision_conflict",
+        "conflict_key",
+        sqlite_where=text("conflict_key is not null and state = 'live'"),
+        postgresql_where=text("conflict_key is not null and state = 'live'"),
+    ),
+    Index(
+        "ix_revision_expires",
+        "expires_at",
+        sqlite_where=text("expires_at is not null and state = 'live'"),
+        postgresql_where=text("expires_at is not null and state = 'live'"),
+    ),
     sqlite_autoincrement=True,
 )
 
 chunk = Table(
     "chunk",
     metadata,
-    Column("point_id", String(36), primary_key=True),
+    Column("point_id", PointId, primary_key=True),
     Column("revision_id", Id, nullable=False),
     Column("generation_id", Id, nullable=False),
     Column("ordinal", Integer, nullable=False),
@@ -229,7 +241,7 @@ outbox = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("generation_id", Id, nullable=False),
-    Column("point_id", String(36), nullable=False),
+    Column("point_id", PointId, nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -341,7 +353,7 @@ delivery = Table(
     Column("retrieval_id", String, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("principal", Text, nullable=False),
-    Column("point_id", String(36), nullable=False),
+    Column("point_id", PointId, nullable=False),
     Column("revision_id", Id, nullable=False),
     Column("digest", String, nullable=False),  # of the chunk
     Column("seq", BigInteger, nullable=False),
@@ -353,9 +365,9 @@ delivery = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("chain", String, primary_key=True),
+    Column("chain", Name, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    Column("at", String, nullable=False),  # RFC 3339, milliseconds
+    Column("at", Name, nullable=False),  # RFC 3339, milliseconds
     Column("kind", String, nullable=False),
     Column("principal", Text, nullable=False),
     Column("object", Text, nullable=False),
@@ -364,4 +376,30 @@ audit = Table(
     Column("data", Text, nullable=False),  # RFC 8785 JSON
     Column("prev", String, nullable=False),
     Column("hash", String, nullable=False),
+)
+
+# A gate's question to a source, for gates that run apart from the controller and have no credentials of sources.
+ask = Table(
+    "ask",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("source_id", Id, nullable=False),
+    Column("uri", Name, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("taken_at", Double),  # when a controller went to ask; whoever asks later asks anew
+    Column("answered_at", Double),
+    Column("presence", String),  # Same | Changed | Absent; null with answered_at: the source did not say
+    # One flight a document: who asks while a question waits joins it.
+    Index(
+        "ix_ask_waiting",
+        "source_id",
+        "uri",
+        "version",
+        unique=True,
+        sqlite_where=text("taken_at is null"),
+        postgresql_where=text("taken_at is null"),
+    ),
+    Index("ix_ask_asked_at", "asked_at"),
+    sqlite_autoincrement=True,
 )

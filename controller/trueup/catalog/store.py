@@ -77,7 +77,8 @@ class Write(Read):
         self.entries: list[AuditRow] = []
         self.topics: set[str] = set()
         self.holding = False
-        """Whether other processes may wait for this unit: it is committed without waiting for further ones."""
+        """Whether another process may have to wait for this unit: it is then committed before a further one begins, which
+        might wait for that process. Set by whatever locks, or inserts what others insert too."""
         self._locking = locking
         self._held: set[int] = set()
         self._sequence: int | None = None

@@ -12,10 +12,32 @@ depends_on = None
 def upgrade() -> None:
     """From nothing to 0001."""
     op.create_table(
+        "ask",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("source_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("uri", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("taken_at", sa.Double(), nullable=True),
+        sa.Column("answered_at", sa.Double(), nullable=True),
+        sa.Column("presence", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ask")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_ask_asked_at", "ask", ["asked_at"], unique=False)
+    op.create_index(
+        "ix_ask_waiting",
+        "ask",
+        ["source_id", "uri", "version"],
+        unique=True,
+        sqlite_where=sa.text("taken_at is null"),
+        postgresql_where=sa.text("taken_at is null"),
+    )
+    op.create_table(
         "audit",
-        sa.Column("chain", sa.String(), nullable=False),
+        sa.Column("chain", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("at", sa.String(), nullable=False),
+        sa.Column("at", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("object", sa.Text(), nullable=False),
@@ -35,7 +57,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "chunk",
-        sa.Column("point_id", sa.String(length=36), nullable=False),
+        sa.Column("point_id", sa.String(length=36).with_variant(sa.String(length=36, collation="C"), "postgresql"), nullable=False),
         sa.Column("revision_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("generation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
@@ -58,7 +80,7 @@ def upgrade() -> None:
         sa.Column("retrieval_id", sa.String(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("principal", sa.Text(), nullable=False),
-        sa.Column("point_id", sa.String(length=36), nullable=False),
+        sa.Column("point_id", sa.String(length=36).with_variant(sa.String(length=36, collation="C"), "postgresql"), nullable=False),
         sa.Column("revision_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
@@ -117,7 +139,7 @@ def upgrade() -> None:
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("generation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("point_id", sa.String(length=36), nullable=False),
+        sa.Column("point_id", sa.String(length=36).with_variant(sa.String(length=36, collation="C"), "postgresql"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sqlite_autoincrement=True,
     )
