@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from trueup.catalog.publishing import unpack_body
 from trueup.catalog.store import Read
 from trueup.decide.delivery import Candidate
+from trueup.errors import CatalogError
 from trueup.model.index import GenerationSpec
 from trueup.model.principal import Caller
 
@@ -25,27 +26,34 @@ _IN_AT_MOST = 900
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment of the catalog: its sequence, and the clock's high-water mark."""
+    """A moment of the catalog, for one caller.
+
+    Attributes:
+        sequence: of the snapshot. mark: the clock's high-water mark.
+        revoked: the caller's token, or every token of its user issued until some time, was revoked.
+    """
 
     sequence: int
     mark: float
+    revoked: bool
 
 
-_NOW_AT = sa.text("SELECT value, at FROM sequence WHERE id = 1")
+_MOMENT = sa.text(
+    "SELECT s.value, s.at, EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'token' AND r.value = :token) "
+    "OR EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'user' AND r.value = :user AND r.at >= :issued) FROM sequence s WHERE s.id = 1"
+)
 
 
-def moment(read: Read) -> Moment:
-    """The moment that this snapshot shows."""
-    row = read.row(_NOW_AT)
-    return Moment(0, 0.0) if row is None else Moment(int(row[0]), float(row[1]))
+def moment(read: Read, caller: Caller) -> Moment:
+    """The moment that this snapshot shows.
 
-
-_REVOKED = sa.text("SELECT 1 FROM revocation WHERE (kind = 'token' AND value = :token) OR (kind = 'user' AND value = :user AND at >= :issued) LIMIT 1")
-
-
-def revoked(read: Read, caller: Caller) -> bool:
-    """Whether the caller's token, or every token of its user issued until some time, was revoked."""
-    return read.row(_REVOKED, {"token": caller.token, "user": caller.user or "", "issued": caller.issued_at}) is not None
+    Raises:
+        CatalogError: the catalog is not set up.
+    """
+    row = read.row(_MOMENT, {"token": caller.token, "user": caller.user or "", "issued": caller.issued_at})
+    if row is None:
+        raise CatalogError("The catalog has no sequence: it was never set up.")
+    return Moment(int(row[0]), float(row[1]), bool(row[2]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,8 @@ class Standing:
     index_key: str
     spec: str
     verified_at: float | None
+    generation: int | None
+    """The one that its index serves now."""
 
     @property
     def key(self) -> str:
@@ -135,7 +145,10 @@ class Standing:
         return f"{self.namespace}/{self.name}"
 
 
-_STANDING = _by_ids("SELECT id, namespace, name, state, index_key, spec, verified_at FROM source WHERE id IN :ids")
+_STANDING = _by_ids(
+    "SELECT s.id, s.namespace, s.name, s.state, s.index_key, s.spec, s.verified_at, g.id "
+    "FROM source s LEFT JOIN generation g ON g.index_key = s.index_key AND g.state = 'serving' WHERE s.id IN :ids"
+)
 
 
 def standings(read: Read, ids: Collection[int]) -> dict[int, Standing]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from trueup.decide.freshness import Instant, jumped_back
 from trueup.gate.keys import Keys
 from trueup.gate.policies import Policies
 from trueup.gate.reach import Atlas
+from trueup.model.principal import Caller
 from trueup.ports import Clock, Controller, Embedders, Identity, Index
 
 _ASKERS = 16
@@ -42,6 +43,8 @@ class Gate:
         controller: None where there is none beside this gate; sources cannot be asked then.
         distrust: makes every freshness lease in the catalog void until its source is read again; called when the
             clock is seen to have gone back.
+        reviews: tells which of some sources (`namespace/name`) the cluster's own authorizer lets a caller retrieve;
+            None where there is no cluster, and with it no reader of kind RBAC.
     """
 
     store: Store
@@ -52,6 +55,7 @@ class Gate:
     keys: Keys
     controller: Controller | None
     distrust: Callable[[], None]
+    reviews: Callable[[Caller, Collection[str]], frozenset[str]] | None = None
     policies: Policies = field(default_factory=Policies)
     atlas: Atlas = field(default_factory=Atlas)
     guard: ClockGuard = field(init=False)

@@ -66,7 +66,7 @@ def view(gate: Gate, viewer: Caller, retrieval: str) -> View:
         if record is None or not _may_see(viewer, record):
             raise NotFound
         deaths = history.deaths(read, [revision for hit in record.answer["results"] for _, revision, _ in hit["delivered"]])
-        mine = reach(gate.atlas.at(read), viewer)
+        mine = reach(gate.atlas.at(read, read.sequence()), viewer)
     verified = settle(gate, viewer, _points(record))
     return View(record, viewer, verified, deaths, frozenset(mine.map.sources[source].key for source in mine.visible))
 

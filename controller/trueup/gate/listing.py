@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from trueup.catalog import listings, serving
@@ -10,7 +11,7 @@ from trueup.catalog.serving import Standing
 from trueup.catalog.store import Read
 from trueup.decide import freshness
 from trueup.decide.access import admits, parse_readers
-from trueup.decide.delivery import Case, Terms, Why, judge, lease_of, marked_stale
+from trueup.decide.delivery import Case, Why, judge, lease_of, marked_stale
 from trueup.errors import NotFound
 from trueup.gate import answering
 from trueup.gate.deps import Gate
@@ -28,7 +29,7 @@ Page = dict[str, Any]
 def sources(gate: Gate, caller: Caller, after: str, limit: int) -> Page:
     """The sources that exist for `caller`, by name, with how fresh they are now."""
     with gate.store.read() as read:
-        mine = reach(gate.atlas.at(read), caller)
+        mine = reach(gate.atlas.at(read, read.sequence()), caller)
         names = sorted((mine.map.sources[source].key, source) for source in mine.visible)
         chosen = [(key, source) for key, source in names if key > after][: limit + 1]
         return _page([item for _, item in _shown_sources(gate, read, chosen)], limit, lambda item: f"{item['namespace']}/{item['name']}")
@@ -41,7 +42,7 @@ def one_source(gate: Gate, caller: Caller, namespace: str, name: str) -> dict[st
         NotFound: it does not exist for this caller.
     """
     with gate.store.read() as read:
-        chart = gate.atlas.at(read)
+        chart = gate.atlas.at(read, read.sequence())
         key = f"{namespace}/{name}"
         # Who operates sees operations of every source; content goes by readers alone.
         source = _visible(reach(chart, caller), key) if not caller.operator else chart.names.get(key)
@@ -78,12 +79,12 @@ def documents(gate: Gate, caller: Caller, namespace: str, name: str, after: str,
         NotFound: the source does not exist for this caller.
     """
     with gate.store.read() as read:
-        mine = reach(gate.atlas.at(read), caller)
+        mine = reach(gate.atlas.at(read, read.sequence()), caller)
         source = _visible(mine, f"{namespace}/{name}")
         if source is None:
             raise NotFound
         standing = serving.standings(read, [source])[source]
-        slots = {slot.id for slot, _ in mine.map.slots if slot.id in mine.slots and slot.source == source}
+        slots = mine.slots_of({source})
         items: list[dict[str, Any]] = []
         while len(items) <= limit:
             rows = listings.documents(read, source, slots, after, limit + 1)
@@ -100,7 +101,7 @@ def _document(gate: Gate, caller: Caller, standing: Standing, listed: Listed) ->
     facts, now = listed.facts, gate.clock.now()
     declared = gate.policies.of(standing.spec)
     slot = declared.slot(facts.uri)
-    terms = Terms(standing.alive, facts.generation, standing.verified_at, declared.max_staleness, declared.on_stale_flag, declared.document_ttl)
+    terms = replace(declared.terms(standing), generation=facts.generation)  # a document has no chunk here to be of another
     case = Case(facts, terms, admits(slot.readers, caller, standing.key), wanted=True, now=now, lease=lease_of(facts, terms, now))
     why = judge(case)
     if why not in {Why.DELIVERED, Why.STALE}:
@@ -127,7 +128,7 @@ def tombstones(gate: Gate, caller: Caller, namespace: str, name: str, before: in
     """
     key = f"{namespace}/{name}"
     with gate.store.read() as read:
-        mine = reach(gate.atlas.at(read), caller)
+        mine = reach(gate.atlas.at(read, read.sequence()), caller)
         source = _visible(mine, key)
         known: dict[str, bool] = {}
         items: list[tuple[int, dict[str, Any]]] = []

@@ -6,7 +6,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from trueup.catalog.serving import Standing
 from trueup.decide.access import AccessPolicy, Slot
+from trueup.decide.delivery import Terms
 from trueup.model.resources.contextsource import ContextSourceSpec
 from trueup.model.resources.policy import OnStale
 
@@ -31,6 +33,10 @@ class Declared:
     def slot(self, uri: str) -> Slot:
         """Who may read the document `uri`, as declared: this is the truth, wherever the index has the document."""
         return self.access.slot(uri)
+
+    def terms(self, standing: Standing) -> Terms:
+        """What delivery depends on: what is declared, and how the source stands."""
+        return Terms(standing.alive, standing.generation, standing.verified_at, self.max_staleness, self.on_stale_flag, self.document_ttl)
 
 
 class Policies:

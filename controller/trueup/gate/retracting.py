@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trueup.catalog import history, serving
+from trueup.catalog import history
 from trueup.catalog.history import Cursor, Retraction
 from trueup.errors import Unauthenticated
 from trueup.gate.deps import Gate
 from trueup.gate.identity import LEEWAY
-from trueup.gate.verify import deny_revoked
+from trueup.gate.verify import admitted
 from trueup.model.principal import Caller
 from trueup.model.times import rfc3339
 
@@ -41,8 +41,7 @@ def since(gate: Gate, caller: Caller, after: Cursor, seen: int) -> Page:
     if gate.clock.now() >= caller.expires_at + LEEWAY:
         raise Unauthenticated
     with gate.store.read() as read:
-        deny_revoked(read, caller)
-        sequence = serving.moment(read).sequence
+        sequence = admitted(read, caller).sequence
         if sequence == seen:
             return Page((), after, sequence, full=False)
         items = tuple(history.retractions(read, caller.key, after, PAGE))

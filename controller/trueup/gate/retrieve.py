@@ -19,7 +19,7 @@ from trueup.gate.asking import Asking
 from trueup.gate.deps import Gate
 from trueup.gate.reach import Reach, reach
 from trueup.gate.searching import Target, search, targets, without
-from trueup.gate.verify import Verified, deny_revoked, verify
+from trueup.gate.verify import Verified, admitted, verify
 from trueup.gate.wish import Wish
 from trueup.model.principal import Caller
 
@@ -34,8 +34,8 @@ _OWN = WITHHELD | {Why.DELIVERED}
 
 
 def _first_limit(top_k: int) -> int:
-    """Candidates of the first round: twice what is wanted, for those that merge or fail, and a few for small answers."""
-    return 2 * top_k + 8
+    """Candidates of the first round: a few more than wanted, for those that merge or fail."""
+    return top_k + max(8, top_k // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ def find(gate: Gate, caller: Caller, wish: Wish) -> Finding:
     if gate.guard.jumped():
         gate.distrust()
     with gate.store.read() as read:
-        deny_revoked(read, caller)
-        mine = reach(gate.atlas.at(read), caller, wish.sources)
+        mine = reach(gate.atlas.at(read, admitted(read, caller).sequence), caller, wish.sources)
         generations, ailing = serving.serving(read), serving.ailing(read)
     plan = targets(gate, mine, generations, wish)
     verified, ranked, packed = _search(gate, caller, wish, plan.usable)

@@ -59,7 +59,7 @@ def targets(gate: Gate, reach: Reach, serving: dict[str, GenerationSpec], wish: 
 def _scope(reach: Reach, sources: frozenset[int], wish: Wish) -> Scope:
     return Scope(
         tenants=frozenset(reach.map.sources[source].namespace for source in sources),
-        acls=frozenset(slot.id for slot, _ in reach.map.slots if slot.id in reach.slots and slot.source in sources),
+        acls=reach.slots_of(sources),
         sources=None if wish.sources is None else sources,
         folders=wish.folders(),
         modified_after=wish.modified_after,

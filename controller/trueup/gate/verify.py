@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from trueup.catalog import serving
-from trueup.catalog.serving import Standing
+from trueup.catalog.serving import Moment, Standing
 from trueup.catalog.store import Read
 from trueup.decide import freshness
 from trueup.decide.access import Slot, admits
@@ -85,8 +85,7 @@ def verify(
         CatalogError: the catalog could not be read; nothing may be delivered.
     """
     with gate.store.read() as read:
-        deny_revoked(read, caller)
-        moment = serving.moment(read)
+        moment = admitted(read, caller)
         now = gate.clock.now()
         distrusted = freshness.went_back(moment.mark, now)
         judge_one = _Judge(gate, read, caller, wanted, asked or {}, now, distrusted)
@@ -102,64 +101,70 @@ def verify(
     return Verified(moment.sequence, now, known, whys)
 
 
-def deny_revoked(read: Read, caller: Caller) -> None:
-    """Refuse a caller whose token the catalog says is revoked.
+def admitted(read: Read, caller: Caller) -> Moment:
+    """The moment that this snapshot shows, for a caller whose token still stands in it.
 
     Raises:
-        Unauthenticated: it is.
+        Unauthenticated: it was revoked.
     """
-    if serving.revoked(read, caller):
+    moment = serving.moment(read, caller)
+    if moment.revoked:
         raise Unauthenticated
+    return moment
 
 
 class _Judge:
-    """Judges the candidates of one snapshot."""
+    """Judges the candidates of one snapshot. What depends on the source alone is worked out once a source."""
 
     def __init__(
         self, gate: Gate, read: Read, caller: Caller, wanted: Callable[[Candidate], bool], asked: Mapping[Place, Asked], now: float, distrusted: bool
     ) -> None:
         self._gate, self._read, self._caller, self._wanted = gate, read, caller, wanted
         self._asked, self._now, self._distrusted = asked, now, distrusted
-        self._admitted: dict[tuple[int, int], bool] = {}
+        self._readable: dict[tuple[int, int], bool] = {}
 
     def all(self, points: Collection[str]) -> tuple[dict[str, Why], dict[str, Vouched]]:
         found = serving.candidates(self._read, points)
         standings = serving.standings(self._read, {candidate.source for candidate in found.values()})
-        generations = serving.serving(self._read)
+        sources = {id_: self._source(standing) for id_, standing in standings.items()}
         whys = dict.fromkeys(points, Why.UNKNOWN)
         known: dict[str, Vouched] = {}
         for point, candidate in found.items():
-            standing = standings[candidate.source]
-            serves = generations.get(standing.index_key)
-            vouched = self._one(candidate, standing, None if serves is None else serves.id)
+            vouched = self._one(candidate, *sources[candidate.source])
             whys[point] = vouched.why
-            if vouched.why not in {Why.SOURCE_DEAD, Why.UNREADABLE, Why.FILTERED}:
+            if vouched.why not in _NOT_THEIRS:
                 known[point] = vouched
         return whys, known
 
-    def _one(self, candidate: Candidate, standing: Standing, generation: int | None) -> Vouched:
+    def _source(self, standing: Standing) -> tuple[Standing, Declared, Terms]:
         declared = self._gate.policies.of(standing.spec)
+        return standing, declared, declared.terms(standing)
+
+    def _one(self, candidate: Candidate, standing: Standing, declared: Declared, terms: Terms) -> Vouched:
         slot = declared.slot(candidate.uri)
-        terms = Terms(standing.alive, generation, standing.verified_at, declared.max_staleness, declared.on_stale_flag, declared.document_ttl)
-        asked = self._asked.get(Place(candidate.source, candidate.uri, candidate.version))
-        lease = _asked_lease(asked, lease_of(candidate, terms, self._now), terms, candidate, self._now)
-        case = Case(candidate, terms, self._readable(standing, slot), self._wanted(candidate), self._now, lease, self._distrusted)
+        lease = lease_of(candidate, terms, self._now)
+        asked = self._asked.get(Place(candidate.source, candidate.uri, candidate.version)) if self._asked else None
+        if asked is not None:
+            lease = _asked_lease(asked, lease, terms, candidate, self._now)
+        case = Case(candidate, terms, self._admits(standing, slot), self._wanted(candidate), self._now, lease, self._distrusted)
         why = judge(case)
-        if asked is not None and asked.presence in {Presence.CHANGED, Presence.ABSENT} and why in {Why.DELIVERED, Why.STALE}:
+        if asked is not None and asked.presence in _GONE and why in {Why.DELIVERED, Why.STALE}:
             why = Why.GONE
         return Vouched(why, candidate, standing, declared, slot, lease, marked_stale(case))
 
-    def _readable(self, standing: Standing, slot: Slot) -> bool:
+    def _admits(self, standing: Standing, slot: Slot) -> bool:
         key = (standing.id, slot.ordinal)
-        if key not in self._admitted:
-            self._admitted[key] = admits(slot.readers, self._caller, standing.key)
-        return self._admitted[key]
+        if key not in self._readable:
+            self._readable[key] = admits(slot.readers, self._caller, standing.key)
+        return self._readable[key]
 
 
-def _asked_lease(asked: Asked | None, lease: Lease, terms: Terms, candidate: Candidate, now: float) -> Lease:
+_NOT_THEIRS = frozenset({Why.SOURCE_DEAD, Why.UNREADABLE, Why.FILTERED})
+_GONE = frozenset({Presence.CHANGED, Presence.ABSENT})
+
+
+def _asked_lease(asked: Asked, lease: Lease, terms: Terms, candidate: Candidate, now: float) -> Lease:
     """The lease after the source was asked: renewed if it said "the same", stale if it said nothing."""
-    if asked is None or asked.presence in {Presence.CHANGED, Presence.ABSENT}:
-        return lease
     if asked.presence is None:
         return replace(lease, stale=True)
-    return freshness.lease(now, asked.at, terms.max_staleness, candidate.stale_at)
+    return lease if asked.presence in _GONE else freshness.lease(now, asked.at, terms.max_staleness, candidate.stale_at)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trueup.decide import delivery, freshness, fusion
 from trueup.decide.delivery import Candidate, Case, Terms, Why, judge, lease_of
@@ -41,7 +42,7 @@ def test_a_lease_runs_out_by_itself(now: float, verified: float | None, supersed
 def test_no_lease_is_fresh_outside_its_time(now: float, verified: float, most: float) -> None:
     """Fresh means: read no longer ago than the bound, and not in the future beyond the slack."""
     got = lease(now, verified, most)
-    assert got.stale is not (-freshness.SLACK <= now - verified and max(now - verified, 0.0) <= most)
+    assert got.stale is not (now - verified >= -freshness.SLACK and max(now - verified, 0.0) <= most)
 
 
 def test_content_can_only_shorten_its_life() -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,7 +183,7 @@ def test_keys_are_the_owners_alone(tmp_path: Path) -> None:
     first, second = Keys.load(tmp_path / "keys"), Keys.load(tmp_path / "keys")
     assert first.token.kid == second.token.kid
     assert first.digest == second.digest
-    assert stat.S_IMODE(os.stat(tmp_path / "keys").st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o700
     names = sorted(path.name for path in (tmp_path / "keys").iterdir())
     assert names == ["checkpoint", "digest", "hook", "receipt", "token"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()} == {0o600}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trueup.errors import CatalogError, Denied, RequestError, TooMany, TooMuch, Unauthenticated
 from trueup.gate.deps import Gate
 from trueup.gate.refusals import ANONYMOUS, Refusals
-from trueup.gate.verify import deny_revoked
+from trueup.gate.verify import admitted
 from trueup.model.principal import Caller
 from trueup.surfaces.http.limits import Flights, Limits
 from trueup.surfaces.http.problems import TooSlow, problem
@@ -78,8 +79,12 @@ class Admission:
         """
         caller = self._gate.identity.verify(token)
         with self._gate.store.read() as read:
-            deny_revoked(read, caller)
-        return caller
+            moment = admitted(read, caller)
+            reviewed = self._gate.atlas.at(read, moment.sequence).reviewed if self._gate.reviews is not None else frozenset()
+        if self._gate.reviews is None or not reviewed:
+            return caller
+        # Outside the snapshot: the cluster is asked over the network. A source that names RBAC since then is not granted yet.
+        return replace(caller, rbac_sources=self._gate.reviews(caller, reviewed))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, counted as it comes: what a header says of its length is only believed if it is too much."""

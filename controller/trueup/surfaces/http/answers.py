@@ -41,13 +41,13 @@ def post_verify(body: VerifyBody, caller: CallerOf, gate: GateOf) -> Response:
 
 
 @router.get("/retrievals/{id}", responses={200: {"model": AnswerShape}})
-def get_retrieval(id: RetrievalId, caller: CallerOf, gate: GateOf) -> Response:  # noqa: A002 - the name in the path
+def get_retrieval(id: RetrievalId, caller: CallerOf, gate: GateOf) -> Response:
     """What an answer held, where each piece came from, and why others were left out; by the viewer's present rights."""
     return answer(explaining.explain(gate, caller, id))
 
 
 @router.post("/retrievals/{id}/replay", responses={200: {"model": ReplayShape}})
-def post_replay(request: Request, id: RetrievalId, body: ReplayBody, caller: CallerOf, gate: GateOf) -> Response:  # noqa: A002 - the name in the path
+def post_replay(request: Request, id: RetrievalId, body: ReplayBody, caller: CallerOf, gate: GateOf) -> Response:
     """An earlier answer again, and what differs from then."""
     made = replaying.replay(gate, caller, id, body.mode.value)
     recorded(request)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -40,6 +40,14 @@ class Metrics:
     def watch(self, store: Store, clock: Clock) -> None:
         """Also tell how fresh each source is, whenever somebody asks."""
         self.registry.register(_Freshness(store, clock))
+
+    def gauge(self, name: str, told: str, read: Callable[[], float]) -> None:
+        """Also tell a number that `read()` has at the moment."""
+        Gauge(name, told, registry=self.registry).set_function(read)
+
+    def wsgi(self) -> Callable[..., Any]:
+        """What answers `/metrics`, for a server that answers more."""
+        return make_wsgi_app(self.registry)
 
     def serve(self, host: str, port: int) -> tuple[WSGIServer, threading.Thread]:
         """Serve `/metrics` on `host` and `port`; shut the server down, then join the thread, to end it."""
