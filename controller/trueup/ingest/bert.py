@@ -22,7 +22,6 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from trueup.errors import EmbeddingError
 
-BUILD_VERSION = "1"
 _OPSET = 17
 _MASKED = -10_000.0
 _DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8"}
@@ -79,7 +78,9 @@ def build(weights: dict[str, Array], shape: Shape, target: Path) -> None:
     plain = target.with_suffix(".fp32.onnx")
     try:
         graph = _Graph({name.removeprefix(prefix): value for name, value in weights.items()})
-        onnx.save(graph.encoder(shape), str(plain))
+        model = onnx.shape_inference.infer_shapes(graph.encoder(shape), check_type=True, strict_mode=True)
+        helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # shapes are inferred: the quantizer need not warn that they are not
+        onnx.save(model, str(plain))
     except (KeyError, ValueError) as error:
         raise EmbeddingError(why="the model's weights do not fit its config.json") from error
     # reduce_range leaves one bit of headroom: without it the sums saturate on processors that have AVX2 but no VNNI.
@@ -144,7 +145,7 @@ class _Graph:
         joined = self._product(at + "qkv", state, np.concatenate([w for w, _ in parts], 1), np.concatenate([b for _, b in parts]))
         split = self._op("Reshape", joined, self._constant("heads", np.array([0, 0, 3, shape.heads, width], np.int64)))
         turned = self._op("Transpose", split, perm=[2, 0, 3, 1, 4])
-        query, key, value = (self._op("Gather", turned, self._constant(f"part{i}", np.array(i, np.int64)), axis=0) for i in range(3))
+        query, key, value = (self._op("Squeeze", part, self._constant("zero", np.array([0], np.int64))) for part in self._split(turned, 3))
         scores = self._op("Add", self._op("MatMul", query, self._op("Transpose", key, perm=[0, 1, 3, 2])), bias)
         seen = self._op("Transpose", self._op("MatMul", self._op("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
         flat = self._op("Reshape", seen, self._constant("flat", np.array([0, 0, shape.size], np.int64)))
@@ -169,6 +170,12 @@ class _Graph:
         if name not in self._constants:
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
+
+    def _split(self, state: str, parts: int) -> list[str]:
+        """Cut the first axis into equal parts."""
+        outputs = [f"v{len(self._nodes)}.{part}" for part in range(parts)]
+        self._nodes.append(helper.make_node("Split", [state], outputs, name=f"n{len(self._nodes)}", axis=0))
+        return outputs
 
     def _op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         output = f"v{len(self._nodes)}"

