@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.model.index import GenerationSpec, Hit, Keys, Point, Question, Scope
 from trueup.ports import Index
 
@@ -99,7 +99,7 @@ class FaultyIndex:
     def _write(self, name: str, call: Callable[[], None]) -> None:
         self._fail_before(name)
         if self.fault is Fault.READ_ONLY:
-            raise IndexError_(why="it is read-only")
+            raise IndexFailure(why="it is read-only")
         call()
         if self.fault is Fault.LOST_ANSWER:
             self._time_out()
@@ -114,9 +114,9 @@ class FaultyIndex:
         if self.fault is Fault.TIMEOUT:
             self._time_out()
         if self.fault is Fault.EVERY_OTHER and number % 2 == 0:
-            raise IndexError_(why="an injected fault, as on every other call")
+            raise IndexFailure(why="an injected fault, as on every other call")
 
     def _time_out(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self.fault is Fault.NONE, timeout=self.pause)
-        raise IndexError_(why="it did not answer in time")
+        raise IndexFailure(why="it did not answer in time")

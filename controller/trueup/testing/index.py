@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.index.checks import check_generation, check_ids, check_keys, check_points, dense_of, is_collection, matches_nothing, sparse_of
 from trueup.index.ranking import Leg, by_rank, rank
 from trueup.model.index import GenerationSpec, Hit, Keys, Point, PointState, Question, Scope
@@ -31,7 +31,7 @@ class MemoryIndex:
         """Make the collection."""
         with self._lock:
             if self._closed:
-                raise IndexError_(why="it is closed")
+                raise IndexFailure(why="it is closed")
             self.stored.setdefault(check_generation(generation), {})
 
     def upsert(self, generation: GenerationSpec, points: Sequence[Point]) -> None:
@@ -95,7 +95,7 @@ class MemoryIndex:
     def drop(self, collection: str) -> None:
         """Remove a collection."""
         if not is_collection(collection):
-            raise IndexError_(why="that is not the name of a collection")
+            raise IndexFailure(why="that is not the name of a collection")
         with self._lock:
             self.stored.pop(collection, None)
 
@@ -109,7 +109,7 @@ class MemoryIndex:
     def _collection(self, generation: GenerationSpec) -> dict[str, Point]:
         points = self.stored.get(check_generation(generation))
         if points is None or self._closed:
-            raise IndexError_(why=f"the collection of generation {generation.id} is not open")
+            raise IndexFailure(why=f"the collection of generation {generation.id} is not open")
         return points
 
 

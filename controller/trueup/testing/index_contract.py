@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.model.index import GenerationSpec, Hit, Keys, Point, PointState, Question, Scope
 from trueup.model.text import Sparse, Vectors
 from trueup.ports import Index
@@ -281,7 +281,7 @@ class IndexContract:
         for what, bad in BAD_POINTS.items():
             try:
                 ready.upsert(HYBRID, [point(2), bad])
-            except IndexError_:
+            except IndexFailure:
                 continue
             taken.append(what)
         assert taken == []
@@ -290,17 +290,17 @@ class IndexContract:
     def test_refuses_a_bad_question(self, ready: Index) -> None:
         """A question of another model is an error, not an empty answer."""
         for question in (Question(dense=dense(1.0)), Question(dense=dense(float("nan"), 1, 1, 1)), Question(sparse=Sparse((2, 1), (1.0, 1.0)))):
-            with pytest.raises(IndexError_):
+            with pytest.raises(IndexFailure):
                 ready.search(HYBRID, question, EVERYTHING, 5)
 
     def test_refuses_bad_ids_and_keys(self, ready: Index) -> None:
         """Ids and keys are checked on every way in."""
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             ready.delete(HYBRID, ["x"])
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             ready.present(HYBRID, ["x"])
         for bad in (("x", keys()), (point_id(1), keys(acl=-1))):
-            with pytest.raises(IndexError_):
+            with pytest.raises(IndexFailure):
                 ready.put_keys(HYBRID, [bad])
 
     def test_keeps_generations_apart(self, index: Index) -> None:
@@ -326,17 +326,17 @@ class IndexContract:
 
     def test_fails_without_a_collection(self, index: Index) -> None:
         """What was never made is an error, not an empty answer: empty would look like truth to a sweep."""
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             index.search(HYBRID, QUESTION, EVERYTHING, 5)
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             index.upsert(HYBRID, [point(1)])
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             index.scroll(HYBRID, None, 5)
 
     def test_drops_only_its_own(self, index: Index) -> None:
         """A name that is not a collection of ours is refused: it may be somebody else's, or a path."""
         for name in ("other", "../catalog.db", "trueup-1-../x", ""):
-            with pytest.raises(IndexError_):
+            with pytest.raises(IndexFailure):
                 index.drop(name)
 
     def test_flushes_and_closes(self, ready: Index) -> None:
@@ -345,7 +345,7 @@ class IndexContract:
         ready.flush()
         ready.close()
         ready.close()
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             ready.upsert(HYBRID, [point(2)])
 
     def test_agrees_with_the_twin_on_searches(self, ready: Index) -> None:

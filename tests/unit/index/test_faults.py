@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from trueup.errors import IndexError_
+from trueup.errors import IndexFailure
 from trueup.testing.faults import Fault, FaultyIndex
 from trueup.testing.index import MemoryIndex
 from trueup.testing.index_contract import EVERYTHING, HYBRID, QUESTION, point, point_id
@@ -21,9 +21,9 @@ def index() -> FaultyIndex:
 def test_times_out_without_doing(index: FaultyIndex) -> None:
     """A time-out does nothing, reads and writes alike."""
     index.fault = Fault.TIMEOUT
-    with pytest.raises(IndexError_):
+    with pytest.raises(IndexFailure):
         index.delete(HYBRID, [point_id(1)])
-    with pytest.raises(IndexError_):
+    with pytest.raises(IndexFailure):
         index.search(HYBRID, QUESTION, EVERYTHING, 1)
     index.heal()
     assert list(index.present(HYBRID, [point_id(1)])) == [point_id(1)]
@@ -32,7 +32,7 @@ def test_times_out_without_doing(index: FaultyIndex) -> None:
 def test_loses_the_answer_to_a_write(index: FaultyIndex) -> None:
     """The write happened, but its caller cannot know."""
     index.fault = Fault.LOST_ANSWER
-    with pytest.raises(IndexError_):
+    with pytest.raises(IndexFailure):
         index.delete(HYBRID, [point_id(1)])
     assert index.present(HYBRID, [point_id(1)]) == {}
 
@@ -44,7 +44,7 @@ def test_fails_every_other_call(index: FaultyIndex) -> None:
     for _ in range(6):
         try:
             outcomes.append(len(index.scroll(HYBRID, None, 5)))
-        except IndexError_:
+        except IndexFailure:
             outcomes.append("failed")
     assert sorted(map(str, outcomes)) == ["1", "1", "1", "failed", "failed", "failed"]
 
@@ -60,7 +60,7 @@ def test_refuses_writes_and_serves_reads(index: FaultyIndex) -> None:
         lambda: index.drop(HYBRID.collection),
         index.flush,
     ):
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             call()
     assert [hit.id for hit in index.search(HYBRID, QUESTION, EVERYTHING, 5)] == [point_id(1)]
     assert index.collections() == [HYBRID.collection]
@@ -71,7 +71,7 @@ def test_healing_ends_the_wait(index: FaultyIndex) -> None:
     index.fault, index.pause = Fault.TIMEOUT, 60.0
 
     def wait() -> None:
-        with pytest.raises(IndexError_):
+        with pytest.raises(IndexFailure):
             index.flush()
 
     waiting = threading.Thread(target=wait)
