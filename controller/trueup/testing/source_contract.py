@@ -264,7 +264,7 @@ class SourceContract:
         """Through a random course of edits, listing and bytes are exactly what is there: no phantom, no loss."""
         chance = random.Random(20261121)  # noqa: S311 - a course that can be repeated
         model = dict(START)
-        for step in range(12):
+        for step in range(8):
             for _ in range(chance.randrange(1, 5)):
                 move(chance, origin, model, step)
             origin.commit()

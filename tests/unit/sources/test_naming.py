@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trueup.sources.naming import components, decode, encode, encode_name
 
+UNHURRIED = settings(deadline=None)
 NAMES = st.binary(max_size=24).map(lambda name: name.replace(b"\0", b"").replace(b"/", b""))
 
 
+@UNHURRIED
 @given(path=st.binary(max_size=64))
 @example(path=b"%2F/%")
 @example(path="\u202egnp.md".encode() + b"\xff\xed\xa0\x80")
@@ -21,6 +23,7 @@ def test_round_trip(path: bytes) -> None:
     assert decode(encode(path)) == path
 
 
+@UNHURRIED
 @given(path=st.binary(max_size=64))
 def test_uris_are_harmless_text(path: bytes) -> None:
     """A uri is valid UTF-8 without control characters, bidirectional controls or a "%" that begins no escape."""
@@ -30,6 +33,7 @@ def test_uris_are_harmless_text(path: bytes) -> None:
     assert not re.search("%(?![0-9A-F]{2})", uri)
 
 
+@UNHURRIED
 @given(first=st.text(max_size=12), second=st.text(max_size=12))
 def test_decode_accepts_one_spelling(first: str, second: str) -> None:
     """Two different uris never stand for one path: what is not spelled as we spell it is refused."""
@@ -63,6 +67,7 @@ def test_examples(expected: str, path: bytes) -> None:
     assert encode(path) == expected
 
 
+@UNHURRIED
 @given(name=NAMES.filter(bool))
 def test_names_from_the_file_system(name: bytes) -> None:
     """A name as the file system module gives it has the same uri as its bytes."""

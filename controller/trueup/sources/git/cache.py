@@ -104,6 +104,7 @@ class Mirror:
             store.close()
 
     def _fetch(self, sha: bytes, deadline: Deadline) -> None:
+        self._tidy()
         if self._outgrown():
             self._forget()
         self._place.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -151,6 +152,13 @@ class Mirror:
     def _outgrown(self) -> bool:
         packs = list((self._objects / "pack").glob("*.pack"))
         return len(packs) > _PACKS or sum(pack.stat().st_size for pack in packs) > self._bounds.cache
+
+    def _tidy(self) -> None:
+        """Take away what a fetch that was killed left behind."""
+        for left in (self._objects / "pack").glob("tmp*.pack"):
+            left.unlink(missing_ok=True)
+        for left in self._place.glob("history-*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _forget(self) -> None:
         """Begin anew. Who reads just now goes on with the files that he has open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ def _named(cause: BaseException) -> SourceError | None:  # noqa: PLR0911 - a tab
             return _answer(404)
         case ssl.SSLError():
             return SourceUnavailable(why="its server's TLS certificate or handshake does not hold")
+        case OSError() if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return SourceUnavailable(why="there is no room left on the disk for its cache")
         case HangupException():
             return SourceUnavailable(why="its server breaks off, as it does when it does not have the commit that is asked for")
         case GitProtocolError() if "not our ref" in str(cause):

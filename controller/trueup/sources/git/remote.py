@@ -60,6 +60,7 @@ class Remote:
         self._url = url
         self._context = context
         self._bounds = bounds
+        self._tags: dict[bytes, bytes] = {}
 
     def tip(self, reference: Reference, deadline: Deadline) -> bytes:
         """The commit that `reference` names there now.
@@ -72,7 +73,11 @@ class Remote:
             result = client.get_refs(path, ref_prefix=prefixes)
         if result.object_format not in (None, "sha1"):
             raise SourceMisconfigured(why="its repository names objects by sha256, which is not read from servers")
-        return reference.among({bytes(name): sha for name, sha in result.refs.items()})
+        refs = {bytes(name): sha for name, sha in result.refs.items()}
+        commit = reference.among(refs)
+        # A server of the old protocol gives what its refs name and nothing else: the tag, not the commit it is about.
+        self._tags = {commit: refs.get(reference.name or b"") or commit}
+        return commit
 
     def fetch(self, wish: Wish, pack: BinaryIO, deadline: Deadline) -> None:
         """Write a pack with what is wished for into `pack`.
@@ -88,7 +93,7 @@ class Remote:
 
         def wants(refs: object, depth: int | None = None) -> list[bytes]:
             del refs, depth
-            return list(wish.wants)
+            return [self._tags.get(want, want) for want in wish.wants]
 
         with self._client(deadline, meter) as (client, path):
             client.fetch_pack(path, wants, _Walker(wish.haves), keep, depth=wish.depth, ref_prefix=[b"HEAD"], filter_spec=b"tree:0" if wish.bare else None)
