@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -13,8 +14,10 @@ from tests.contract.sources.githttp import GitServer
 from tests.unit.sources.repositories import SMALL, Hosted, Repository
 from trueup.errors import ListingBroken, SourceError, SourceMisconfigured, SourceUnavailable, VersionGone
 from trueup.model.listing import Complete, History, Kind, Presence
+from trueup.sources.deadline import Deadline
 from trueup.sources.git import history
 from trueup.sources.git.history import Graph
+from trueup.sources.git.remote import Remote, Wish
 from trueup.testing.source_origin import contents, documents, look
 
 
@@ -329,3 +332,23 @@ def test_a_path_outside_the_roots_is_refused_at_once(repository: Repository, tmp
             repository.source(url)
     put(repository, a_md="1")
     assert contents(repository.source(f"file://{repository.bare}")) == {"a.md": b"1"}
+
+
+def test_a_history_that_takes_too_long_keeps_no_source_from_being_looked_at(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking how commits relate has half of the time there is; the listing does not wait for it, nor fail with it."""
+    first = put(hosted, a_md="1")
+    for number in range(3):
+        put(hosted, a_md=str(number + 2))
+    real = Remote.fetch
+
+    def fetch(self: Remote, wish: Wish, pack: BinaryIO, deadline: Deadline) -> None:
+        if wish.bare:
+            assert deadline.remaining() <= 5
+            raise deadline.error
+        real(self, wish, pack, deadline)
+
+    monkeypatch.setattr(Remote, "fetch", fetch)
+    source = hosted.source(timeout=10.0)
+    items, end = look(source, previous=first)
+    assert [item.uri for item in items] == ["a.md"]
+    assert end == Complete(hosted.head(), (), History.REWRITTEN)
