@@ -15,7 +15,7 @@ import structlog
 
 from trueup.catalog import audit, migrate, placing
 from trueup.catalog.generations import Planned
-from trueup.catalog.store import URGENT, SqliteStore
+from trueup.catalog.store import URGENT, SqliteStore, Store
 from trueup.errors import HomeLocked, TrueupError
 from trueup.gate.deps import Gate
 from trueup.gate.identity import LocalIdentity
@@ -30,7 +30,7 @@ from trueup.ingest.sandbox import Sandbox
 from trueup.logs import configure_logs
 from trueup.model.resources import ContextSource
 from trueup.model.text import IngestSettings, Prepared
-from trueup.ports import Source
+from trueup.ports import Clock, Source
 from trueup.reconcile.controller import Controller
 from trueup.reconcile.embedded import Embedded, EmbeddedStatuses
 from trueup.reconcile.origin import Plant
@@ -97,7 +97,7 @@ def serve(settings: Settings) -> None:
             controller.start()
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            with _checkpoints(gate, home / "checkpoints"):
+            with checkpoints(gate.store, gate.keys, gate.clock, home / "checkpoints"):
                 run(create_app(Surface(gate, metrics=metrics, closing=closing)), listener, lambda: print(f"ready {url}", flush=True), closing)  # noqa: T201 - the contract's one line
             controller.stop()
 
@@ -168,13 +168,13 @@ def embedded(home: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Gate, Embedd
 
 
 @contextlib.contextmanager
-def _checkpoints(gate: Gate, folder: Path) -> Iterator[None]:
+def checkpoints(store: Store, keys: Keys, clock: Clock, folder: Path) -> Iterator[None]:
     """Sign the heads of the audit chains every five minutes, and at the end."""
     stopped = threading.Event()
 
     def sign() -> None:
         try:
-            audit.checkpoint(gate.store, folder, CheckpointSeal(gate.keys.checkpoint), gate.clock.now())
+            audit.checkpoint(store, folder, CheckpointSeal(keys.checkpoint), clock.now())
         except (TrueupError, OSError):
             log.exception("checkpoint.failed")
 

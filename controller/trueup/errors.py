@@ -92,6 +92,39 @@ class HomeLocked(TrueupError):
     reason = "HomeLocked"
 
 
+# --- of the Kubernetes API server ------------------------------------------------------------------------------------
+
+
+class ClusterError(TrueupError):
+    """The Kubernetes API server did not do what was asked: {why}."""
+
+    reason = "ClusterUnavailable"
+
+
+class ObjectGone(ClusterError):
+    """There is no such object in the cluster."""
+
+    reason = "NotFound"
+
+
+class ObjectConflict(ClusterError):
+    """The object was changed since it was read, or there is one of this name already."""
+
+    reason = "Conflict"
+
+
+class ClusterForbidden(ClusterError):
+    """The Kubernetes API server refused: {why}. See that the roles of manifests/base are applied and bound."""
+
+    reason = "ClusterForbidden"
+
+
+class LeaseLost(CatalogError):
+    """This process is not the operator any more: another one holds the Lease, or it could not be renewed in time."""
+
+    reason = "LeaseLost"
+
+
 # --- of a request ---------------------------------------------------------------------------------------------------
 
 

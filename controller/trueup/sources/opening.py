@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trueup.errors import SourceMisconfigured
+
+if TYPE_CHECKING:
+    from trueup.cluster.api import Api  # its client library is an extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class OpenContext:
         timeout: seconds for one call to the source (`spec.timeout`).
         in_cluster: whether loopback addresses are out of bounds.
         credentials: a folder of files named by key (`username`, `password`, `token`, `identity`, `known_hosts`, `ca.crt`), or None.
+        namespace: the source's own; what it names in a cluster lies there.
+        cluster: the connection to the API server; None where there is no cluster.
     """
 
     allowed_roots: tuple[Path, ...]
@@ -28,6 +34,8 @@ class OpenContext:
     timeout: float = 60.0
     in_cluster: bool = False
     credentials: Path | None = None
+    namespace: str = "default"
+    cluster: Api | None = None
 
 
 def within_roots(path: Path, context: OpenContext) -> None:

@@ -16,6 +16,7 @@ GROUP = "trueup.sources"
 BUILT_IN = {
     SourceType.DIRECTORY: "trueup.sources.directory:open_source",
     SourceType.GIT: "trueup.sources.git:open_source",
+    SourceType.CONFIG_MAP: "trueup.sources.configmap:open_source",
 }
 """Factories by type, by name so that a connector's client library is loaded when a source first needs it."""
 

@@ -35,6 +35,8 @@ class Group:
 
 COMMANDS: dict[str, Command | Group] = {
     "serve": Command("serve", "serve"),
+    "operator": Command("cluster", "operator"),
+    "gate": Command("cluster", "gate"),
     "apply": Command("apply", "apply"),
     "get": Command("get", "get"),
     "describe": Command("describe", "describe"),
