@@ -63,16 +63,22 @@ class Sandbox:
             Unreadable: it is broken, hostile or beyond the limits.
         """
         child = self._idle.get()
+        sound = False  # until its answer was whole: a child that was left in the middle of a frame is of no use
         try:
             if child is None or not child.alive:
+                if child is not None:
+                    child.kill()
                 child = _Child(self._limits)
-            return _read(child.ask(kind.value.encode() + b"\0" + data), len(data), self._limits)
+            answer = child.ask(kind.value.encode() + b"\0" + data)
+            sound = True
+            return _read(answer, len(data), self._limits)
         except _Lost as error:
-            if child is not None:
-                child.kill()
-            child = None
+            sound = False
             raise Unreadable(str(error)) from None
         finally:
+            if child is not None and not sound:
+                child.kill()
+                child = None
             self._idle.put(child)
 
     def close(self) -> None:
