@@ -64,7 +64,7 @@ def test_its_documents_are_real_and_each_text_is_in_one_of_them(tmp_path: Path) 
     for name in (demo.DELETED, demo.EDITED):
         middle = texts[name][len(texts[name]) // 2 :][:200]
         assert [n for n, text in texts.items() if middle in text] == [name]
-    assert set(demo.QUESTIONS.values()) <= set(texts)
+    assert {*demo.QUESTIONS.values(), *demo.PUBLISHED} <= set(texts)
 
 
 @pytest.mark.parametrize("end", ["error", "sigterm"])

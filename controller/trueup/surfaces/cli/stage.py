@@ -25,8 +25,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """What draining may take before the process is killed."""
 
-WHOLE = ("compound", "specialnames", "types", "typesmapping")
-"""Topics that repeat others word for word: without them, each text is in one document."""
+LONGEST = 8_000
+"""Characters of a topic that is taken: longer ones repeat others word for word, and each text is to be in one document."""
 
 
 class Phantom(Exception):
@@ -68,10 +68,10 @@ def write_topics(folder: Path) -> int:
     from pydoc_data.topics import topics
 
     folder.mkdir()
-    names = sorted(set(topics) - set(WHOLE))
-    for name in names:
-        (folder / f"{name}.rst").write_text(topics[name], encoding="utf-8")
-    return len(names)
+    taken = {name: text for name, text in topics.items() if len(text) <= LONGEST}
+    for name, text in sorted(taken.items()):
+        (folder / f"{name}.rst").write_text(text, encoding="utf-8")
+    return len(taken)
 
 
 def chapter(title: str) -> None:
