@@ -235,7 +235,7 @@ def _answer(settings: ClusterSettings, gate: Gate, metrics: Metrics, begin: Call
     begin()
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    run(create_app(Surface(gate, metrics=metrics, closing=closing)), listener, lambda: print(f"ready {url}", flush=True), closing)  # noqa: T201 - as `serve` says it
+    run(create_app(Surface(gate, metrics=metrics, closing=closing, resources=False)), listener, lambda: print(f"ready {url}", flush=True), closing)  # noqa: T201 - as `serve` says it
 
 
 def _metrics(base: _Base, host: Host | None) -> Metrics:

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from tests.unit.gate.world import World
+from trueup.errors import TrueupError
+from trueup.gate.identity import LocalIdentity
 from trueup.model.principal import Role
 from trueup.surfaces.http.app import Surface, create_app
 from trueup.surfaces.http.limits import Limits
@@ -123,6 +125,18 @@ def test_a_catalog_that_cannot_be_read_denies(world: World, alice: TestClient) -
         assert response.headers["content-type"] == "application/problem+json"
     world.store.write(lambda tx: tx.run(sa.text("ALTER TABLE revocation RENAME TO gone2")))
     assert alice.post("/v1/retrieve", json={"query": "x"}).status_code == 503
+
+
+def test_an_identity_provider_that_fails_denies(world: World, alice: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks cannot be known, so nobody gets anything; that is not the caller's fault (A38)."""
+
+    def broken(_: object, __: str) -> None:
+        raise TrueupError("canary")
+
+    monkeypatch.setattr(LocalIdentity, "verify", broken)
+    response = alice.get("/v1/sources")
+    assert (response.status_code, response.json()["title"]) == (503, "Denied")
+    assert "canary" not in response.text
 
 
 def test_what_cannot_be_recorded_does_not_leave(world: World, alice: TestClient) -> None:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from tests.unit.gate.world import World
 from trueup.catalog import schema
 from trueup.model.principal import Role
-from trueup.surfaces.http.app import Surface
+from trueup.surfaces.http.app import Surface, create_app
 from trueup.surfaces.http.metrics import Metrics
 
 
@@ -77,6 +77,15 @@ def test_resources_go_through_the_controller(world: World, root: TestClient) -> 
     for other in ("/v1/resources/pods", "/v1/resources/contextsources/default/none"):
         assert root.get(other).status_code == 404
     assert root.put("/v1/resources/contextsources/default/docs", json=[1]).status_code == 422
+
+
+def test_in_a_cluster_resources_are_not_here(world: World) -> None:
+    """kubectl has that part: the paths lead nowhere, for operators too."""
+    with TestClient(create_app(Surface(world.gate, resources=False))) as http:
+        http.headers["Authorization"] = f"Bearer {world.token('root', roles=[Role.OPERATOR])}"
+        for method in ("GET", "PUT", "DELETE"):
+            assert http.request(method, "/v1/resources/contextsources/default/docs", json={}).status_code == 404
+        assert world.controller.stored == {}
 
 
 def test_events_are_for_operators(world: World, root: TestClient) -> None:

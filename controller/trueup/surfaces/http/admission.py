@@ -16,7 +16,7 @@ import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trueup.errors import CatalogError, Denied, RequestError, TooMany, TooMuch, Unauthenticated
+from trueup.errors import Denied, RequestError, TooMany, TooMuch, TrueupError, Unauthenticated
 from trueup.gate.deps import Gate
 from trueup.gate.refusals import ANONYMOUS, Refusals
 from trueup.gate.verify import admitted
@@ -66,7 +66,8 @@ class Admission:
         except RequestError as error:
             self._seen(error.reason)
             await problem(error)(scope, receive, send)
-        except CatalogError as error:
+        except TrueupError as error:
+            # Whatever else fails on the way in (the catalog, the cluster's API server) is a denial, and says no more.
             self._seen(error.reason)
             await problem(Denied())(scope, receive, send)
 

@@ -38,6 +38,7 @@ class Surface:
     Attributes:
         ready: more that must hold before requests are welcome; each raises `TrueupError` if it does not.
         closing: set it to end open event streams, before the server is told to stop.
+        resources: whether resources are declared here; in a cluster they are not, and their paths lead nowhere.
     """
 
     gate: Gate
@@ -47,13 +48,14 @@ class Surface:
     hooks: HookCounts = field(default_factory=HookCounts)
     ready: tuple[Callable[[], None], ...] = ()
     closing: threading.Event = field(default_factory=threading.Event)
+    resources: bool = True
 
 
 def create_app(surface: Surface) -> FastAPI:
     """The application over `surface`. Its lifespan writes what is still to be written of refusals."""
     app = FastAPI(title="Trueup", version=version("trueup"), docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
     app.state.surface = surface
-    for router in (answers.router, lists.router, hooks.router, resources.router, operations.router):
+    for router in (answers.router, lists.router, hooks.router, operations.router, *([resources.router] if surface.resources else [])):
         app.include_router(router)
     app.add_exception_handler(TrueupError, problems.answered)
     app.add_exception_handler(Exception, problems.failed)
