@@ -22,10 +22,9 @@ from trueup.gate.identity import LocalIdentity
 from trueup.gate.keys import Keys
 from trueup.gate.sealing import CheckpointSeal
 from trueup.index.edge import EdgeIndex
-from trueup.ingest.chunker import CHUNKER_VERSION
 from trueup.ingest.embedders import EmbedderCache
 from trueup.ingest.kinds import supported
-from trueup.ingest.prepare import prepare
+from trueup.ingest.prepare import PREPARE_VERSION, prepare
 from trueup.ingest.sandbox import Sandbox
 from trueup.logs import configure_logs
 from trueup.model.resources import ContextSource
@@ -151,7 +150,7 @@ def embedded(home: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Gate, Embedd
             embedders.register(made)
             return Planned(made.fingerprint, made.dimensions, made.sparse, dict(embedding), made.degraded)
 
-        plant = Plant(store, index, embedders, clock, opener, prepared, supported, ingest_version=str(CHUNKER_VERSION))
+        plant = Plant(store, index, embedders, clock, opener, prepared, supported, ingest_version=str(PREPARE_VERSION))
         controller = Embedded(Controller(plant, EmbeddedStatuses(store)), plan)
         gate = Gate(
             store=store,

@@ -103,7 +103,6 @@ class Embedding:
 
     def run(self, batch: Batch) -> None:
         """Embed what the cache lacks, write the points, publish the documents that are complete."""
-        began = self._plant.clock.monotonic()
         by_index: dict[tuple[str, ...], list[tuple[Job, list[Chunk]]]] = {}
         for job, chunks in batch.slices:
             if not job.failed:
@@ -121,10 +120,6 @@ class Embedding:
                 for job in {id(job): job for job, _ in slices}.values():
                     job.failed = True
                     self._finished(job, TrueupError(f"Embedding or indexing failed with {type(error).__name__}."))
-
-        took = self._plant.clock.monotonic() - began
-        if batch.size >= SLICE and took > 0:
-            self.limit = max(SLICE, min(BATCH, int(batch.size / took * PATIENCE)))
 
     def _index(self, keys: tuple[str, ...], slices: list[tuple[Job, list[Chunk]]]) -> None:
         slices = self._untouched(slices)
@@ -163,11 +158,14 @@ class Embedding:
             embedder = self._plant.embedders.get(generation)
             todo = list(missing.values())
             fresh: list[Cached] = []
+            began = self._plant.clock.monotonic()
             for start in range(0, len(todo), SLICE):
                 part = todo[start : start + SLICE]
                 for chunk, made in zip(part, embedder.embed([embedded_text(c.heading, c.text) for c in part]), strict=True):
                     vectors[chunk.digest] = made
                     fresh.append(Cached(chunk.digest, made.dense, made.sparse.pack() if made.sparse is not None else None))
+            took = self._plant.clock.monotonic() - began
+            self.limit = BATCH if took <= 0 else max(SLICE, min(BATCH, int(len(todo) / took * PATIENCE)))
             self._plant.store.write(lambda tx: publishing.keep_vectors(tx, generation.fingerprint, fresh), NORMAL)
         return vectors
 

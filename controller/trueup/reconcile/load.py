@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from trueup.catalog import placing, publishing
+from trueup.catalog.placing import SourceRow
 from trueup.catalog.publishing import Wanted
 from trueup.catalog.store import NORMAL, Write
 from trueup.decide.retry import Backoff
@@ -92,7 +93,8 @@ class Loader:
                 log.exception("loading.claim_failed")
 
     def _room(self) -> bool:
-        return self._bytes < AHEAD_BYTES and len(self._inflight) < AHEAD_JOBS
+        """Claims are made by the half: asking the catalog for each document that leaves would cost more than loading it."""
+        return self._bytes < AHEAD_BYTES and len(self._inflight) <= AHEAD_JOBS // 2
 
     def _claim(self) -> bool:
         """Hand documents to the readers, one source after the other; whether there may be more at once."""
@@ -128,28 +130,29 @@ class Loader:
 
     def _read_lane(self, source: int, batch: deque[Wanted]) -> None:
         try:
+            origin = self._origin(source)
+            with self._plant.store.read() as snapshot:
+                row = placing.source_row(snapshot, source)
             while True:
                 try:
                     wanted = batch.popleft()
                 except IndexError:
                     return
-                self._read_one(wanted)
+                if origin is None or row is None or self._stopped:
+                    self._release(wanted)
+                else:
+                    self._read_one(wanted, origin, row)
+        except CatalogError:
+            log.exception("loading.catalog_failed", source=source)
+            for wanted in tuple(batch):
+                self._release(wanted)
         finally:
             with self._condition:
                 self._reading[source] -= 1
             self.wake()
 
-    def _read_one(self, wanted: Wanted) -> None:
-        origin = self._origin(wanted.source)
-        if origin is None or self._stopped:
-            self._release(wanted)
-            return
+    def _read_one(self, wanted: Wanted, origin: Origin, row: SourceRow) -> None:
         try:
-            with self._plant.store.read() as snapshot:
-                row = placing.source_row(snapshot, wanted.source)
-            if row is None:
-                self._release(wanted)
-                return
             view = origin.view
             content = origin.connector().read(wanted.uri, wanted.version, view.settings.max_document_bytes)
             prepared = self._plant.prepare(content.data, wanted.uri, view.settings)

@@ -16,6 +16,8 @@ from trueup.reconcile.origin import Plant
 log = structlog.get_logger(__name__)
 
 BATCH = 512
+GATHER = 0.05
+"""Seconds by which work is gathered: the gate does not wait for it, and a batch costs little more than a point."""
 IDLE = 2.0
 """Seconds without work after which the index is flushed: a flush stops the embedded engine's searches while it lasts."""
 BUSY = 60.0
@@ -54,6 +56,8 @@ class Settler:
     def _run(self) -> None:
         while not self._stopped.is_set():
             woken = self._wake.wait(timeout=IDLE)
+            if woken:
+                self._stopped.wait(GATHER)
             self._wake.clear()
             try:
                 while not self._stopped.is_set() and self.settle():
