@@ -41,6 +41,12 @@ BENCHMARKS = (
     Benchmark("passes-langchain", "peers/langchain_index.py", PASSES, peer=True),
     Benchmark("passes-qdrant", "peers/qdrant_tutorial.py", PASSES, peer=True),
     Benchmark("passes-cocoindex", "peers/cocoindex_app.py", PASSES, peer=True),
+    Benchmark("latency-trueup", "latency.py", ((300,), (5000,), (50_000,))),
+    Benchmark("latency-cocoindex", "peers/cocoindex_live.py", ((300,), (5000,), (50_000,)), peer=True),
+    Benchmark("restart", "restart.py", ((300,), (5000,), (100_000,))),
+    Benchmark("gate", "gate.py", ((500,), (5000,), (50_000,))),
+    Benchmark("recall", "recall.py", ((1000,), (10_000,), (50_000,))),
+    Benchmark("listing", "listing.py", ((20_000,), (100_000,), (1_000_000,))),
 )
 
 
