@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -84,6 +86,7 @@ def serve(settings: Settings) -> None:
         OSError: the address cannot be had.
     """
     configure_logs()
+    os.umask(0o077)
     home = settings.home.resolve()
     with locked(home):
         listener = bind(settings.host, settings.port)
@@ -97,8 +100,15 @@ def serve(settings: Settings) -> None:
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             with checkpoints(gate.store, gate.keys, gate.clock, home / "checkpoints"):
-                run(create_app(Surface(gate, metrics=metrics, closing=closing)), listener, lambda: print(f"ready {url}", flush=True), closing)  # noqa: T201 - the contract's one line
+                surface = Surface(gate, metrics=metrics, upkeep=controller, closing=closing)
+                run(create_app(surface), listener, lambda: _ready(url), closing)
             controller.stop()
+
+
+def _ready(url: str) -> None:
+    """The one line on stdout that the contract promises."""
+    sys.stdout.write(f"ready {url}\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

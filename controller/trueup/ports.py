@@ -221,3 +221,15 @@ class Controller(Protocol):
         within `deadline` seconds.
         """
         ...
+
+
+class Upkeep(Protocol):
+    """What an operator may ask of the index's keeper."""
+
+    def sweep(self) -> None:
+        """Compare catalog and index both ways soon, and repair the index."""
+        ...
+
+    def rebuild(self) -> None:
+        """Make every index anew from the catalog; the present ones answer until the new ones are whole."""
+        ...

@@ -102,6 +102,35 @@ def plan(tx: Write, key: str, planned: Planned) -> list[Active]:
     return active(tx, key)
 
 
+def again(tx: Write) -> int:
+    """Build every served generation once more beside itself, from the catalog; returns how many are begun.
+
+    An index that is already building one is left to that.
+    """
+    now = every(tx)
+    building = {key_of(tx, a.spec.id) for a in now if not a.serving}
+    begun = 0
+    for a in now:
+        key = key_of(tx, a.spec.id)
+        if a.serving and key not in building:
+            tx.run(
+                _INSERT,
+                {
+                    "key": key,
+                    "fingerprint": a.spec.fingerprint,
+                    "embedding": json.dumps(dict(a.embedding), sort_keys=True),
+                    "dimensions": a.spec.dimensions,
+                    "sparse": a.spec.sparse,
+                    "state": "building",
+                    "degraded": None,
+                    "now": tx.now,
+                },
+            )
+            begun += 1
+    tx.audit("Config", principal="controller", object="contextindex", decision="Rebuild", data={"generations": begun})
+    return begun
+
+
 # A live document of an index (or of a source that moves to it) that has no chunks in the generation yet. A document
 # without any servable chunk counts as built.
 _UNBUILT = sa.text(

@@ -135,6 +135,15 @@ class Embedded:
         """Ask a source whether `uri` is still there at `version`; None if it did not answer within `deadline` seconds."""
         return self._controller.check(source, uri, version, deadline)
 
+    def sweep(self) -> None:
+        """Compare catalog and index both ways soon, and repair the index."""
+        self._controller.sweeper.ask()
+
+    def rebuild(self) -> None:
+        """Make every index anew from the catalog; the present ones answer until the new ones are whole."""
+        self._store.write(generations.again, URGENT)
+        self._controller.builder.wake()
+
     def _accept_index(self, resource: ContextIndex) -> dict[str, Any]:
         # Planned first: an index whose model is not installed is refused, not stored and then broken.
         self._embedding(resource)

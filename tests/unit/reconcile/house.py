@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from trueup.catalog import migrate
 from trueup.catalog.generations import Planned
-from trueup.catalog.store import SqliteStore
+from trueup.catalog.opening import open_store
 from trueup.errors import VersionGone
 from trueup.ingest.kinds import supported
 from trueup.ingest.prepare import prepare
@@ -79,9 +79,10 @@ class OneEmbedder:
 class House:
     """A running controller. `sources` are the memory sources by name, made when first declared."""
 
-    def __init__(self, home: Path) -> None:
-        self.clock = SettableClock()
-        self.store = SqliteStore(home / "catalog.db", self.clock)
+    def __init__(self, home: Path, url: str = "") -> None:
+        """`url`: of the catalog; without it, an SQLite file in `home`."""
+        self.store = open_store(url or f"sqlite:///{home / 'catalog.db'}", SettableClock())
+        self.clock = self.store.clock
         self.store.write(lambda tx: migrate.prepare(tx.connection))
         self.index = MemoryIndex()
         self.embedders = OneEmbedder()
@@ -106,7 +107,12 @@ class House:
             "apiVersion": "trueup.dev/v1alpha1",
             "kind": "ContextSource",
             "metadata": {"name": name, "namespace": namespace, "annotations": annotations or {}},
-            "spec": {"source": {"type": "Directory", "directory": {"path": "/nowhere"}}, "access": {"readers": [{"kind": "Everyone"}]}, "interval": "1h", **spec},
+            "spec": {
+                "source": {"type": "Directory", "directory": {"path": "/nowhere"}},
+                "access": {"readers": [{"kind": "Everyone"}]},
+                "interval": "1h",
+                **spec,
+            },
         }
         return self.controller.accept("ContextSource", namespace, name, manifest, "user:owner")
 
@@ -124,7 +130,9 @@ class House:
             "spec": {**current["spec"], **spec},
         }
         self.controller.accept("ContextSource", "default", name, manifest, "user:owner")
-        until(lambda: self.status(name).get("lastHandledReconcileAt") == token and not self.condition("Reconciling", name), f"look at {name}: {self.status(name)}")
+        until(
+            lambda: self.status(name).get("lastHandledReconcileAt") == token and not self.condition("Reconciling", name), f"look at {name}: {self.status(name)}"
+        )
         return self.status(name)
 
     # --- asking ---
@@ -186,9 +194,9 @@ def until(check: Callable[[], bool], what: str = "", timeout: float = 10.0) -> N
 
 
 @contextlib.contextmanager
-def house(home: Path) -> Iterator[House]:
+def house(home: Path, url: str = "") -> Iterator[House]:
     """A running house, stopped at the end."""
-    made = House(home)
+    made = House(home, url)
     made.controller.start()
     try:
         yield made

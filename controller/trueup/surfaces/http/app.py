@@ -19,6 +19,7 @@ from trueup.errors import CatalogError, TrueupError
 from trueup.gate.deps import Gate
 from trueup.gate.hooks import HookCounts
 from trueup.gate.refusals import Refusals
+from trueup.ports import Upkeep
 from trueup.surfaces.http import answers, hooks, lists, operations, problems, resources
 from trueup.surfaces.http.admission import Admission
 from trueup.surfaces.http.auditing import Auditing
@@ -37,6 +38,7 @@ class Surface:
 
     Attributes:
         ready: more that must hold before requests are welcome; each raises `TrueupError` if it does not.
+        upkeep: keeps the index, where that is in this process; None: its calls are 404.
         closing: set it to end open event streams, before the server is told to stop.
         resources: whether resources are declared here; in a cluster they are not, and their paths lead nowhere.
     """
@@ -47,6 +49,7 @@ class Surface:
     refusals: Refusals = field(default_factory=Refusals)
     hooks: HookCounts = field(default_factory=HookCounts)
     ready: tuple[Callable[[], None], ...] = ()
+    upkeep: Upkeep | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     resources: bool = True
 

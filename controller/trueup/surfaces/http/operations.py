@@ -11,9 +11,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from trueup.catalog import audit, history
-from trueup.errors import CatalogError, Denied, Forbidden, Invalid, TrueupError
+from trueup.errors import CatalogError, Denied, Forbidden, Invalid, NotFound, TrueupError
 from trueup.gate.deps import Gate
 from trueup.gate.identity import LEEWAY, LONGEST
+from trueup.model.principal import Caller
+from trueup.ports import Upkeep
 from trueup.surfaces.http.asking import AUDITOR, CallerOf, GateOf, answer, recorded, surface
 from trueup.surfaces.http.bodies import RevocationBody
 from trueup.surfaces.http.shapes import PROBLEMS
@@ -32,6 +34,27 @@ def post_revocation(request: Request, body: RevocationBody, caller: CallerOf, ga
     gate.store.write(lambda tx: history.revoke(tx, kind, value, LONGEST + LEEWAY, caller.key))
     recorded(request)
     return answer({"status": "revoked"})
+
+
+@router.post("/v1/index/sweep", status_code=202, responses=PROBLEMS)
+def post_sweep(request: Request, caller: CallerOf) -> Response:
+    """Compare catalog and index both ways now, and repair the index. Operators only."""
+    _upkeep(request, caller).sweep()
+    return answer({"status": "accepted"}, 202)
+
+
+@router.post("/v1/index/rebuild", status_code=202, responses=PROBLEMS)
+def post_rebuild(request: Request, caller: CallerOf) -> Response:
+    """Make every index anew from the catalog; the present ones answer until then. Operators only."""
+    _upkeep(request, caller).rebuild()
+    return answer({"status": "accepted"}, 202)
+
+
+def _upkeep(request: Request, caller: Caller) -> Upkeep:
+    keeper = surface(request).upkeep
+    if not caller.operator or keeper is None:
+        raise NotFound
+    return keeper
 
 
 @router.get("/v1/audit", responses=PROBLEMS, dependencies=[AUDITOR])
