@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from trueup.catalog import migrate
+from trueup.catalog import migrate, resources
 from trueup.catalog.generations import Planned
 from trueup.catalog.opening import open_store
+from trueup.catalog.publishing import unpack_body
 from trueup.errors import VersionGone
 from trueup.ingest.kinds import supported
 from trueup.ingest.prepare import prepare
@@ -138,8 +139,6 @@ class House:
     # --- asking ---
 
     def resource(self, name: str = "docs", kind: str = "ContextSource") -> dict[str, Any]:
-        from trueup.catalog import resources
-
         with self.store.read() as read:
             return resources.get(read, kind, "default", name)
 
@@ -162,8 +161,6 @@ class House:
 
     def served(self, name: str = "docs") -> dict[str, str]:
         """uri -> text of what the catalog vouches for now."""
-        from trueup.catalog.publishing import unpack_body
-
         rows = self.sql(
             "SELECT d.uri, c.ordinal, b.data FROM source s JOIN document d ON d.source_id = s.id JOIN revision r ON r.id = d.revision_id JOIN chunk c ON c.revision_id = r.id "
             "JOIN body b ON b.digest = c.digest JOIN generation g ON g.id = c.generation_id "

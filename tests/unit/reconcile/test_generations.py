@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.reconcile.house import House, house, until
+from trueup.catalog import settling
+from trueup.model.index import PointState
 from trueup.testing.source import MemorySource
 
 
@@ -32,8 +34,6 @@ def serving(h: House) -> list[Any]:
 
 
 def points(h: House, generation: int) -> set[str]:
-    from trueup.catalog import settling
-
     with h.store.read() as read:
         spec = settling.generation(read, generation)
     assert spec is not None
@@ -114,9 +114,6 @@ def test_changed_chunking_leaves_no_orphans(h: House) -> None:
     generation = serving(h)[0][0]
 
     def settled() -> bool:
-        from trueup.catalog import settling
-        from trueup.model.index import PointState
-
         with h.store.read() as read:
             spec = settling.generation(read, generation)
         assert spec is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.reconcile.house import House, house, until
+from trueup.catalog import placing
 from trueup.errors import SourceUnavailable
 from trueup.testing.source import MemorySource
 from trueup.testing.source_faults import FaultySource
@@ -233,8 +234,6 @@ def test_a_quiet_source_costs_one_probe(h: House) -> None:
 
 def test_a_clock_that_went_back_makes_everything_stale_until_read(h: House) -> None:
     """P23: nothing is fresh by a negative age or by a lease from the future."""
-    from trueup.catalog import placing
-
     declared(h, {"a.md": text("a")})
     h.store.write(placing.distrust)
     assert h.sql("SELECT verified_at FROM source")[0][0] is None
