@@ -158,6 +158,7 @@ class _Gathering:
 
         self.plant.store.write(unit, URGENT)
         self._release()
+        self._remember_arrivals()
         removed = len(decision.removals)
         if removed:
             self.origin.recent.append((self.plant.clock.monotonic(), removed))
@@ -171,6 +172,14 @@ class _Gathering:
             revision=complete.revision,
         )
 
+    def _remember_arrivals(self) -> None:
+        """A move into a new folder is seen there first, and its old place is missed by a later partial look."""
+        now = self.plant.clock.monotonic()
+        arrived = {identity: seen for identity, seen in self.origin.arrived.items() if now - seen[0] < _BURST}
+        if len(arrived) + len(self.identities) <= _SPILL:
+            arrived.update({identity: (now, uri) for identity, uri in self.identities.items()})
+        self.origin.arrived = arrived
+
     def _release(self) -> None:
         """What was spilled may be loaded now, in small transactions: the removals are true already."""
         while self.spilled and self.plant.store.write(lambda tx: looking.release(tx, self.row.id), BULK):
@@ -179,7 +188,9 @@ class _Gathering:
     def _decide_removals(self, missing: list[Known], history: History) -> None:
         decision = self.decision
         live = [known for known in missing if known.state == "live"]
-        moved = {known.id: self.identities[known.identity] for known in live if known.identity is not None and known.identity in self.identities}
+        now = self.plant.clock.monotonic()
+        places = {identity: uri for identity, (at, uri) in self.origin.arrived.items() if now - at < _BURST} | self.identities
+        moved = {known.id: places[known.identity] for known in live if known.identity is not None and places.get(known.identity, known.uri) != known.uri}
         vanished = [known for known in live if known.id not in moved]
         why = self._suspicion(len(vanished), history)
         if why is not None:

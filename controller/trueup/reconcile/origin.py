@@ -100,6 +100,8 @@ class Origin:
         self.looking = threading.Lock()
         self.recent: list[tuple[float, int]] = []
         """(monotonic time, documents) of removals just decided: a burst is judged as one by the guard."""
+        self.arrived: dict[str, tuple[float, str]] = {}
+        """Identity of a document just added → (monotonic time, uri): the two halves of a move may come in two looks."""
         self.fresh_until: float | None = None
         """When its lease ends, as last reported; None while it is not fresh."""
         self.served_request: str | None = None

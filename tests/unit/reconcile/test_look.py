@@ -10,6 +10,7 @@ import pytest
 from tests.unit.reconcile.house import House, house, until
 from trueup.catalog import placing
 from trueup.errors import SourceUnavailable
+from trueup.model.listing import Hint
 from trueup.testing.source import MemorySource
 from trueup.testing.source_faults import FaultySource
 
@@ -49,6 +50,19 @@ def test_a_rename_re_embeds_nothing(h: House) -> None:
     until(lambda: set(h.served()) == {"b.md", "c.md"}, "renamed")
     assert [(t.uri, t.reason, t.successor) for t in h.tombstones()] == [("a.md", "Moved", "c.md")]
     assert len(h.embedded()) == before
+
+
+def test_a_rename_told_in_two_hints_is_one_move(h: House) -> None:
+    """P03: a watch tells of the new place first where the folder is new; the old place's tombstone still says where it went."""
+    h.sources["docs"] = source = MemorySource({"a.md": text("alpha"), "b.md": text("beta")}, hints=False)
+    h.apply()
+    h.ready()
+    source.rename("a.md", "new/c.md")
+    h.core.hints.give(1, Hint(("new",)))
+    until(lambda: "new/c.md" in h.served(), "seen at its new place")
+    h.core.hints.give(1, Hint(("a.md",)))
+    until(lambda: set(h.served()) == {"b.md", "new/c.md"}, "gone from its old place")
+    assert [(t.uri, t.reason, t.successor) for t in h.tombstones()] == [("a.md", "Moved", "new/c.md")]
 
 
 def test_a_copy_and_delete_is_known_as_a_move(h: House) -> None:
