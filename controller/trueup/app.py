@@ -37,9 +37,10 @@ from trueup.reconcile.embedded import Embedded, EmbeddedStatuses
 from trueup.reconcile.origin import Plant
 from trueup.sources.opening import OpenContext
 from trueup.sources.registry import open_source
-from trueup.surfaces.http.app import Surface, create_app
+from trueup.surfaces.http.app import create_app
 from trueup.surfaces.http.metrics import Metrics
 from trueup.surfaces.http.server import bind, run
+from trueup.surfaces.http.surface import Surface
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from trueup.app import SystemClock, checkpoints
-from trueup.catalog import migrate, placing
+from trueup.catalog import generations, migrate, placing
 from trueup.catalog.generations import Planned
 from trueup.catalog.opening import open_store
 from trueup.catalog.store import URGENT, Store
@@ -47,10 +47,11 @@ from trueup.ports import Clock, Controller, Index, Source
 from trueup.reconcile.origin import Plant
 from trueup.sources.opening import OpenContext
 from trueup.sources.registry import open_source
-from trueup.surfaces.http.app import Surface, create_app
+from trueup.surfaces.http.app import create_app
 from trueup.surfaces.http.metrics import Metrics
 from trueup.surfaces.http.probes import Check, Probes, serve_probes
 from trueup.surfaces.http.server import bind, run
+from trueup.surfaces.http.surface import Surface
 
 log = structlog.get_logger(__name__)
 
@@ -95,12 +96,22 @@ def gate(settings: ClusterSettings) -> None:
     configure_logs()
     with contextlib.ExitStack() as stack:
         base = _base(stack, settings)
+        _open_embedded(base)
         remote = RemoteController(base.store)
         stack.callback(remote.close)
         made = _gate(stack, base, remote)
         metrics = _metrics(base, None)
         _probes(settings, metrics, live=(), ready=())
         _answer(settings, made, metrics, begin=lambda: None)
+
+
+def _open_embedded(base: _Base) -> None:
+    """An embedded index is opened a collection at a time. A server's collections are the operator's to make."""
+    if base.settings.index.startswith("edge:"):
+        with base.store.read() as snapshot:
+            active = generations.every(snapshot)
+        for generation in active:
+            base.index().ensure(generation.spec)
 
 
 @dataclass(frozen=True, slots=True)

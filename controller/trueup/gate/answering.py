@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trueup.decide.delivery import Why
 from trueup.decide.freshness import end_of_life
+from trueup.gate.finding import Finding
 from trueup.gate.verify import Vouched
+from trueup.gate.wish import Wish
 from trueup.model.principal import Classification
 from trueup.model.text import Verdict
 from trueup.model.times import rfc3339
-
-if TYPE_CHECKING:
-    from trueup.gate.retrieve import Finding
-    from trueup.gate.wish import Wish
 
 
 def compose(finding: Finding, wish: Wish) -> dict[str, Any]:

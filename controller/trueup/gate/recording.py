@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trueup.catalog import history
 from trueup.catalog.history import Delivered, Record
 from trueup.gate import receipts
 from trueup.gate.deps import Gate
+from trueup.gate.finding import Finding
 from trueup.gate.verify import Verified
 from trueup.model.principal import Caller
 from trueup.model.times import rfc3339
-
-if TYPE_CHECKING:
-    from trueup.gate.retrieve import Finding
 
 
 def deliver(gate: Gate, caller: Caller, answer: dict[str, Any], finding: Finding, *, request: Mapping[str, Any], query: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ before it is recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from trueup.catalog import serving
@@ -17,7 +16,8 @@ from trueup.decide.pack import Packed, Piece, pack
 from trueup.gate import answering, recording
 from trueup.gate.asking import Asking
 from trueup.gate.deps import Gate
-from trueup.gate.reach import Reach, reach
+from trueup.gate.finding import Finding
+from trueup.gate.reach import reach
 from trueup.gate.searching import Target, search, targets, without
 from trueup.gate.verify import Verified, admitted, verify
 from trueup.gate.wish import Wish
@@ -36,18 +36,6 @@ _OWN = WITHHELD | {Why.DELIVERED}
 def _first_limit(top_k: int) -> int:
     """Candidates of the first round: a few more than wanted, for those that merge or fail."""
     return top_k + max(8, top_k // 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a query found, before it is recorded: everything an answer is made of."""
-
-    reach: Reach
-    verified: Verified
-    packed: Packed
-    scores: dict[str, float]
-    withheld: dict[Why, int]
-    degraded: dict[int, str]
 
 
 def retrieve(gate: Gate, caller: Caller, wish: Wish, request: Mapping[str, Any]) -> dict[str, Any]:

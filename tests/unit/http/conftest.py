@@ -5,7 +5,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.unit.gate.world import World
-from trueup.surfaces.http.app import Surface, create_app
+from trueup.surfaces.http.app import create_app
+from trueup.surfaces.http.surface import Surface
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from tests.unit.gate.world import World
 from trueup.errors import TrueupError
 from trueup.gate.identity import LocalIdentity
 from trueup.model.principal import Role
-from trueup.surfaces.http.app import Surface, create_app
+from trueup.surfaces.http.app import create_app
 from trueup.surfaces.http.limits import Limits
+from trueup.surfaces.http.surface import Surface
 
 PATHS = [
     ("POST", "/v1/retrieve"),

@@ -14,8 +14,9 @@ from fastapi.testclient import TestClient
 from tests.unit.gate.world import World
 from trueup.catalog import schema
 from trueup.model.principal import Role
-from trueup.surfaces.http.app import Surface, create_app
+from trueup.surfaces.http.app import create_app
 from trueup.surfaces.http.metrics import Metrics
+from trueup.surfaces.http.surface import Surface
 
 
 @pytest.fixture

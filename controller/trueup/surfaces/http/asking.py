@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,9 +11,7 @@ from fastapi.security import HTTPBearer
 from trueup.errors import Forbidden, NotFound
 from trueup.gate.deps import Gate
 from trueup.model.principal import Caller, Role
-
-if TYPE_CHECKING:
-    from trueup.surfaces.http.app import Surface
+from trueup.surfaces.http.surface import Surface
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `trueup token`, or one that the cluster's identity provider issued.")
 """Says in OpenAPI what `Admission` has long checked."""
