@@ -30,6 +30,7 @@ class SourceRow:
     selection: str
     access: str
     placed: str
+    ingested: str
     suspended: bool
     revision: str | None
     decided_generation: int
@@ -135,6 +136,7 @@ _REBUILD = sa.text(
     "WHERE id IN (SELECT id FROM document WHERE source_id = :source AND wanted IS NULL AND settings <> :settings "
     "AND (state = 'live' OR (state = 'refused' AND failure NOT IN ('Skipped', 'Unsupported'))) LIMIT :limit)"
 )
+_INGESTED = sa.text("UPDATE source SET ingested = :settings WHERE id = :source AND epoch = :epoch")
 _RETRY_ALL = sa.text("UPDATE document SET retry_at = NULL, attempts = 0 WHERE source_id = :source AND wanted IS NOT NULL AND retry_at IS NOT NULL")
 
 
@@ -143,6 +145,11 @@ def rebuild(tx: Write, source: int, settings: str, limit: int = 2000) -> int:
     tx.hold([source])
     tx.announce(WANTED)
     return int(tx.run(_REBUILD, {"source": source, "settings": settings, "now": tx.now, "limit": limit}).rowcount)
+
+
+def ingested(tx: Write, source: int, epoch: int, settings: str) -> None:
+    """Every document of `source` is queued with `settings`, or was ingested with them."""
+    tx.run(_INGESTED, {"source": source, "epoch": epoch, "settings": settings})
 
 
 def retry_all(tx: Write, source: int) -> None:

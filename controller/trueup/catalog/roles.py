@@ -19,7 +19,7 @@ GATE = {
     "retrieval": "INSERT",
     "delivery": "INSERT",
     "query_text": "INSERT",
-    "revocation": "INSERT, UPDATE",
+    "revocation": "INSERT, UPDATE (at, forget_at)",
     "ask": "INSERT, UPDATE (asked_at)",
     "sequence": "UPDATE",
 }

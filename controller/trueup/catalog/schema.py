@@ -73,6 +73,7 @@ source = Table(
     Column("selection", String, nullable=False, server_default=""),  # digest of include/exclude that the documents were last matched with
     Column("access", String, nullable=False),  # digest of readers and rules as declared
     Column("placed", String, nullable=False, server_default=""),  # digest of access by which documents were last placed in slots
+    Column("ingested", String, nullable=False, server_default=""),  # ingest settings with which every document was last queued
     Column("suspended", Boolean, nullable=False, server_default=text("false")),
     # what the last decided look left
     Column("revision", Text),

@@ -146,9 +146,15 @@ class Visits:
             return
         if row.selection != origin.view.selection.digest:
             self._exclude(origin, row)
+        if row.ingested != origin.view.settings_digest:
+            self._rebuild(origin, row)
+
+    def _rebuild(self, origin: Origin, row: SourceRow) -> None:
+        """Other settings of ingest: every document is wanted again, and its old chunks serve until the new are there."""
         wanted = 0
         while more := self._plant.store.write(lambda tx: placing.rebuild(tx, row.id, origin.view.settings_digest), BULK):
             wanted += more
+        self._plant.store.write(lambda tx: placing.ingested(tx, row.id, row.epoch, origin.view.settings_digest), NORMAL)
         if wanted:
             self._told.queued()
 

@@ -254,6 +254,7 @@ def upgrade() -> None:
         sa.Column("selection", sa.String(), server_default="", nullable=False),
         sa.Column("access", sa.String(), nullable=False),
         sa.Column("placed", sa.String(), server_default="", nullable=False),
+        sa.Column("ingested", sa.String(), server_default="", nullable=False),
         sa.Column("suspended", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("revision", sa.Text(), nullable=True),
         sa.Column("decided_generation", sa.Integer(), server_default="-1", nullable=False),
