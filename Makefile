@@ -1,6 +1,7 @@
 # Everything lives in .venv; nothing is installed outside this folder. A new machine needs Python 3.11 or newer, make and git.
 
-PYTHON ?= python3
+# The first of these that is new enough; asked only when the environment is made.
+PYTHON ?= $(firstword $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p; done) none)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -16,7 +17,7 @@ help:  ## what there is
 # --- the environment -------------------------------------------------------------------------------------------------
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Trueup needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test "$(PYTHON)" != none || { echo "Trueup needs Python 3.11 or newer. If it is not on PATH: make PYTHON=/path/to/python ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing: install it (Debian: python3-venv)." >&2; exit 1; }
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
