@@ -27,6 +27,8 @@ BATCH = 256
 """Chunks written to the index together."""
 PATIENCE = 0.25
 """Seconds that a batch should take at the speed of the last one, so that a change never waits long behind additions."""
+_VOID = -1
+"""An epoch that no source has."""
 _POINTS = uuid.UUID("6e0b5f0c-2f3f-5e0a-9a43-0d3b6a1c7e55")
 
 
@@ -145,7 +147,7 @@ class Embedding:
         return remaining
 
     def _touch(self, job: Job) -> bool:
-        return self._plant.store.write(lambda tx: publishing.touch(tx, job.wanted, job.prepared.digest, job.settings, job.epoch, job.observed_at), NORMAL)
+        return self._plant.store.write(lambda tx: publishing.touch(tx, job.wanted, job.prepared.digest, job.settings, _epoch(job), job.observed_at), NORMAL)
 
     def _vectors(self, generation: GenerationSpec, chunks: list[Chunk]) -> dict[str, Vectors]:
         """Vectors by chunk digest: cached ones, and the rest embedded and put into the cache."""
@@ -186,7 +188,7 @@ class Embedding:
                 publishing.publish(
                     tx,
                     [
-                        Publication(j.wanted, j.prepared, j.settings, {a.spec.id: ids[id(j), a.spec.id] for a in active}, j.observed_at, j.epoch)
+                        Publication(j.wanted, j.prepared, j.settings, {a.spec.id: ids[id(j), a.spec.id] for a in active}, j.observed_at, _epoch(j))
                         for j in complete
                     ],
                 )
@@ -198,6 +200,14 @@ class Embedding:
     def _ids(self, job: Job, generation: GenerationSpec) -> list[str]:
         uid = job.origin.view.resource.metadata.uid or ""
         return [point_id(uid, job.wanted.uri, job.prepared.digest, generation.id, job.incarnation, n) for n in range(len(job.prepared.chunks))]
+
+
+def _epoch(job: Job) -> int:
+    """The epoch that the job may publish in: none, if the settings of ingest changed since it was prepared; it stays wanted.
+
+    Asked in the publishing transaction, which is before or after the one that queues everything with the new settings.
+    """
+    return job.epoch if job.settings == job.origin.view.settings_digest else _VOID
 
 
 def _points(job: Job, generation: GenerationSpec, ids: Sequence[str]) -> list[Point]:
