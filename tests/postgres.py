@@ -81,10 +81,12 @@ class Postgres:
         return f"postgresql+psycopg://postgres@/{database}?host={self.home}"
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """A fresh, empty database: its URL. Dropped afterwards, with whatever is still connected to it."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """A fresh database, empty or a copy of the one named `template`: its URL. Dropped afterwards, with whatever is
+        still connected to it.
+        """
         name = f"test_{next(self._numbers)}"
-        self._admin(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._admin(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield self.url(name)
         finally:
