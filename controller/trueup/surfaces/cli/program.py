@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command | Group] = {
     "serve": Command("serve", "serve"),
     "operator": Command("cluster", "operator"),
     "gate": Command("cluster", "gate"),
+    "catalog": Group("The catalog of a cluster.", {"prepare": Command("catalog", "prepare")}),
     "apply": Command("apply", "apply"),
     "get": Command("get", "get"),
     "describe": Command("describe", "describe"),
