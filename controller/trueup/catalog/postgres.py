@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.string import StrDumperUnknown
 
 from trueup.catalog.clock import SERVER_NOW, CatalogClock
 from trueup.catalog.listening import CHANNEL, Listener
@@ -56,6 +57,7 @@ class PostgresStore(Store):
             raise CatalogError("The catalog's URL is not valid: it must be postgresql://USER@HOST/DATABASE.") from error
         sa.event.listen(reader, "connect", _read_only)
         for engine in (reader, writer):
+            sa.event.listen(engine, "connect", _connected)
             sa.event.listen(engine, "handle_error", _give_up_connection)
         self._arguments: dict[str, Any] = dict(writer.dialect.create_connect_args(parsed)[1])
         self._listener: Listener | None = None
@@ -95,7 +97,18 @@ class PostgresStore(Store):
         """The server tells every process, this one too."""
 
 
-def _read_only(connection: Any, _: object) -> None:
+class _Text(StrDumperUnknown):
+    """Text as PostgreSQL can keep it: a query or a front matter may hold a NUL, and must not fail for that."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\ufffd"))
+
+
+def _connected(connection: psycopg.Connection[Any], _: object) -> None:
+    connection.adapters.register_dumper(str, _Text)
+
+
+def _read_only(connection: psycopg.Connection[Any], _: object) -> None:
     """Each transaction is READ ONLY, and may pause: a look holds its snapshot for as long as the source takes to list."""
     connection.autocommit = True
     connection.execute("SET idle_in_transaction_session_timeout = 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -289,10 +290,15 @@ def _revision(publication: Publication, row: Any, seq: int) -> dict[str, Any]:
         "source_revision": row.source_revision,
         "observed_at": row.observed_at if rebuilt else publication.observed_at,
         "expires_at": prepared.expires_at,
-        "conflict_key": prepared.conflict_key,
+        "conflict_key": _conflict_key(prepared.conflict_key),
         "chunks": _servable(prepared),
         "seq": seq,
     }
+
+
+def _conflict_key(key: str | None) -> str | None:
+    """A very long one by its digest, which is as equal: PostgreSQL's indexes take no more than 2,700 bytes."""
+    return key if key is None or len(key) <= 512 else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str, object]:

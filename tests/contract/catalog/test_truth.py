@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.contract.catalog.shelf import PLANNED, Shelf
@@ -294,6 +296,28 @@ def test_an_answer_is_recorded_and_retracted(shelf: Shelf) -> None:
         assert [found.chunk for found in history.retractions(read, "user:u", both[0].cursor, 10)] == [rows[1][0]]
         assert history.retractions(read, "user:other", Cursor(0), 10) == []
         assert {death.reason for death in history.deaths(read, [row[1] for row in rows]).values()} == {"Deleted"}
+
+
+def test_text_with_a_nul_is_no_obstacle(shelf: Shelf) -> None:
+    """A query or a front matter may hold one; whatever becomes of it, nothing fails for it."""
+    record = Record("ret_1", 1.0, 0, "user:u", {"q": "a\0b"}, "keyed", "a\0b", "scope", {"results": []}, ())
+    shelf.store.write(lambda tx: history.record(tx, record))
+    with shelf.store.read() as read:
+        found = history.recorded(read, "ret_1")
+    assert found is not None
+    assert found.request == {"q": "a\0b"}
+    assert found.text in {"a\0b", "a\ufffdb"}
+
+
+def test_a_long_conflict_key_is_no_obstacle(shelf: Shelf) -> None:
+    """Two documents with one key have one key in the catalog, however long it is; the rest of the batch is published."""
+    key = "".join(f"{n:x}" for n in range(5000))
+    documents = {"a.md": "alpha", "b.md": "beta", "c.md": "gamma"}
+    shelf.list(documents)
+    made = [shelf.publication(wanted, documents[wanted.uri]) for wanted in shelf.wanted()]
+    keyed = [replace(p, prepared=replace(p.prepared, conflict_key=key if n < 2 else "short\0")) for n, p in enumerate(made)]
+    assert shelf.store.write(lambda tx: publishing.publish(tx, keyed)) == [True, True, True]
+    assert len({row[0] for row in shelf.sql("SELECT conflict_key FROM revision")}) == 2
 
 
 def test_resources_live_in_the_catalog(shelf: Shelf) -> None:
