@@ -34,6 +34,8 @@ def main() -> int:
     def play(row: Row) -> None:
         outcome = rig.play(row)
         outcomes.append(outcome)
+        how = "ok" if outcome.passed else "FAILED"
+        print(f"[{len(outcomes)}/{len(wanted)}] {row.id} {row.kind[:3]:3} {row.says}: {how} in {outcome.seconds:.0f} s", file=sys.stderr, flush=True)
 
     try:
         rig.prepare()
@@ -43,12 +45,13 @@ def main() -> int:
         rig.close()
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
+    print("\n".join(board.lines(outcomes)))
     for outcome in outcomes:
         if not outcome.passed:
-            for _violation in outcome.violations[:10]:
-                pass
+            print(f"\n{outcome.row.id} {outcome.row.kind}: {outcome.error or ''}")
+            print("\n".join(f"  {violation.kind} at {violation.source}: {violation.what}" for violation in outcome.violations[:10]))
     if given.keep:
-        pass
+        print(f"\nkept: {folder}")
     if given.json is not None:
         board.write(given.json, outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1

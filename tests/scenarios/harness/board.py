@@ -58,8 +58,10 @@ def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def lines(outcomes: Sequence[Outcome]) -> list[str]:
     """The table."""
     cells = [HEAD]
-    for o in sorted(outcomes, key=lambda o: (o.row.id, o.row.play.__name__, o.row.kind)):
-        cells.append((o.row.id, o.row.kind[:3], o.row.says, *_measures(total(list(o.tallies.values()))), f"{o.seconds:.0f}", "ok" if o.passed else "FAILED"))
+    ordered = sorted(outcomes, key=lambda o: (o.row.id, o.row.play.__name__, o.row.kind))
+    cells += [
+        (o.row.id, o.row.kind[:3], o.row.says, *_measures(total(list(o.tallies.values()))), f"{o.seconds:.0f}", "ok" if o.passed else "FAILED") for o in ordered
+    ]
     whole = total([tally for o in outcomes for tally in o.tallies.values()])
     cells.append(("all", "", f"{sum(o.passed for o in outcomes)} of {len(outcomes)} hold", *_measures(whole), f"{sum(o.seconds for o in outcomes):.0f}", ""))
     widths = [max(len(line[n]) for line in cells) for n in range(len(HEAD))]

@@ -28,7 +28,8 @@ class GitHost:
         self._child = leash.Child(command, log)
         began = time.monotonic()
         while not (said := log.read_text() if log.exists() else "").endswith("\n"):
-            assert self._child.exited() is None and time.monotonic() - began < 60, f"the Git server did not start: {said}"
+            assert self._child.exited() is None, f"the Git server ended: {said}"
+            assert time.monotonic() - began < 60, "the Git server did not start"
             time.sleep(0.02)
         self.port = int(said.split()[-1])
 
@@ -41,6 +42,7 @@ def main() -> None:
     """Serve the repositories below the folder that the command line names."""
     with GitServer() as server:
         server.root = Path(sys.argv[1])
+        print(server.port, flush=True)
         server.requests = _Forgetful()
         threading.Event().wait()
 

@@ -88,7 +88,7 @@ class Tree(Origin):
             path = self.root / uri
             path.parent.mkdir(parents=True, exist_ok=True)
             self._spare.write_bytes(data)
-            os.replace(self._spare, path)
+            self._spare.replace(path)
 
     def delete(self, uri: str) -> None:
         with self._turning({u: d for u, d in self.now.items() if u != uri}):
@@ -103,7 +103,7 @@ class Tree(Origin):
         after = {u: d for u, d in self.now.items() if u != old} | {new: self.now[old]}
         with self._turning(after):
             (self.root / new).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(self.root / old, self.root / new)
+            (self.root / old).rename(self.root / new)
 
 
 class Repo(Origin):
@@ -170,4 +170,4 @@ class Repo(Origin):
 
     def rename(self, old: str, new: str) -> None:
         (self.work / new).parent.mkdir(parents=True, exist_ok=True)
-        os.rename(self.work / old, self.work / new)
+        (self.work / old).rename(self.work / new)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.scenarios.harness.documents import canary, prose
 from tests.scenarios.harness.origins import Repo, Tree, git
 from tests.scenarios.harness.rows import row
@@ -237,7 +235,7 @@ def p13(stage: Stage) -> None:
     elsewhere = stage.folder_of("elsewhere")
     after = {uri: data for uri, data in origin.now.items() if not uri.startswith("docs/")}
     with stage.truth.turning(origin.key, after):
-        os.rename(origin.root / "docs", elsewhere)
+        (origin.root / "docs").rename(elsewhere)
         (origin.root / "docs").symlink_to(elsewhere)
     stage.gone(mark, origin)
 
@@ -306,7 +304,7 @@ def p03_folder(stage: Stage, kind: str) -> None:
         if isinstance(origin, Tree):
             after = {uri.replace("old/", "new/"): data for uri, data in origin.now.items()}
             with stage.truth.turning(origin.key, after):
-                os.rename(origin.root / "old", origin.root / "new")
+                (origin.root / "old").rename(origin.root / "new")
             origin.now = after
         else:
             origin.rename("old", "new")
