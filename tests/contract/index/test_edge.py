@@ -354,7 +354,11 @@ def test_every_fault_of_the_engine_is_ours(filled: EdgeIndex, method: str, error
     """Callers see one kind of error, whatever the engine raises; what they do not catch would end their thread."""
     sound = filled._shards[NAME]
     filled._shards[NAME] = Recorder(sound, method, error)
-    call = {"update": lambda: filled.upsert(HYBRID, [point(1)]), "flush": lambda: (filled.upsert(HYBRID, [point(1)]), filled.flush()), "query": lambda: found(filled)}[method]
+    call = {
+        "update": lambda: filled.upsert(HYBRID, [point(1)]),
+        "flush": lambda: (filled.upsert(HYBRID, [point(1)]), filled.flush()),
+        "query": lambda: found(filled),
+    }[method]
     with pytest.raises(IndexFailure):
         call()
     filled._shards[NAME] = sound
