@@ -24,13 +24,9 @@ PLAIN = Path(__file__).with_name("plain.py")
 class Installation:
     """One home and what runs on it."""
 
-    def __init__(self, folder: Path, program: tuple[str, ...] = ("-m", "trueup.surfaces.cli")) -> None:
-        """`folder` is new; sources may lie in its `work`, which is the working directory of every process.
-
-        `program` is what Python runs to serve: the command itself, or something that watches it from inside.
-        """
+    def __init__(self, folder: Path) -> None:
+        """`folder` is new; sources may lie in its `work`, which is the working directory of every process."""
         self.folder = folder
-        self.program = program
         self.home = folder / "home"
         self.work = folder / "work"
         self.work.mkdir(parents=True)
@@ -38,6 +34,8 @@ class Installation:
         self.log = folder / "serve.log"
         self.url = ""
         self.starts = 0
+        self.extra: dict[str, str] = {}
+        """Further variables of every process."""
         self._child: leash.Child | None = None
         self._tokens: dict[tuple[str, ...], str] = {}
         self._minting = threading.Lock()
@@ -53,6 +51,7 @@ class Installation:
             "TRUEUP_URL": self.url or "http://127.0.0.1:1",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith("controller")),
             "GIT_CONFIG_NOSYSTEM": "1",
+            **self.extra,
         }
 
     # --- the process --------------------------------------------------------------------------------------------------
@@ -73,7 +72,7 @@ class Installation:
         began = time.monotonic()
         offset = self.log.stat().st_size if self.log.exists() else 0
         port = ["--port", self.url.rpartition(":")[2] if self.url else "0"]
-        command = [sys.executable, "-I", "-S", str(PLAIN), str(self.work), sys.executable, *self.program, "serve", *port, *options]
+        command = [sys.executable, "-I", "-S", str(PLAIN), str(self.work), sys.executable, "-m", "trueup.surfaces.cli", "serve", *port, *options]
         self._child = leash.Child(command, self.log, env=self.environment)
         while True:
             with self.log.open(errors="replace") as log:
@@ -95,6 +94,10 @@ class Installation:
         """SIGKILL, at this very moment."""
         if self._child is not None:
             self._child.end(grace=0.0)
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
 
     def freeze(self) -> None:
         """SIGSTOP."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.scenarios.harness.githost import GitHost
 from tests.scenarios.harness.process import Installation
+from tests.scenarios.harness.quick import QuickInstallation
 from tests.scenarios.harness.stage import Stage
 from tests.scenarios.harness.truth import Tally, Violation
 
@@ -24,6 +25,7 @@ class Row:
     Attributes:
         id: as in the table of scenarios. says: what happens. kind: `Directory`, `Git`, or "" where it is no matter.
         own: it stops and starts its installation, so that it must have one for itself.
+        quick: its server must start in no time, for it is killed over and over.
         long: only by `make scenarios`.
     """
 
@@ -32,6 +34,7 @@ class Row:
     kind: str
     play: Play
     own: bool = False
+    quick: bool = False
     long: bool = False
 
     @property
@@ -43,11 +46,11 @@ class Row:
 ROWS: list[Row] = []
 
 
-def row(id_: str, says: str, *kinds: str, own: bool = False, long: bool = False) -> Callable[[Play], Play]:
+def row(id_: str, says: str, *kinds: str, own: bool = False, quick: bool = False, long: bool = False) -> Callable[[Play], Play]:
     """Register a function of a Stage (and of a kind, where several are given)."""
 
     def register(play: Play) -> Play:
-        ROWS.extend(Row(id_, says, kind, play, own, long) for kind in kinds or ("",))
+        ROWS.extend(Row(id_, says, kind, play, own, quick, long) for kind in kinds or ("",))
         return play
 
     return register
@@ -100,7 +103,7 @@ class Rig:
     def play(self, row: Row) -> Outcome:
         """Play a row to its end, whatever that is."""
         began = time.monotonic()
-        own = Installation(self.folder / row.name) if row.own else None
+        own = (QuickInstallation if row.quick else Installation)(self.folder / row.name) if row.own else None
         stage = None
         error = None
         try:
@@ -116,13 +119,13 @@ class Rig:
             if stage is not None and (own is None):
                 stage.clean()
             if own is not None:
-                own.stop()
+                own.close()
         tallies = {} if stage is None else {source: stage.truth.close(source) for source in stage.truth.sources()}
         return Outcome(row, error, time.monotonic() - began, tallies, [] if stage is None else stage.truth.violations)
 
     def close(self) -> None:
         """End everything."""
         if self._shared is not None:
-            self._shared.stop()
+            self._shared.close()
         if self._host is not None:
             self._host.close()

@@ -47,7 +47,6 @@ class Stage:
         self.specs: dict[str, dict[str, Any]] = {}
         self._clients: dict[tuple[Any, ...], Client] = {}
         self.prober = Prober(self.truth, lambda: self.reader, lambda: list(self.origins))
-        self.notes: list[str] = []
 
     # --- callers ------------------------------------------------------------------------------------------------------
 
