@@ -90,7 +90,8 @@ class Write(Read):
     def many(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute once a row; nothing for no rows."""
         if rows:
-            self.connection.execute(statement, rows)
+            # One row alone is spared what drivers prepare for many.
+            self.connection.execute(statement, rows if len(rows) > 1 else rows[0])
 
     def hold(self, sources: Collection[int]) -> None:
         """Nobody else changes anything of `sources` until this unit's commit: what is read after this call stays true.
