@@ -109,7 +109,7 @@ class _Asker:
         scheme = urlsplit(url).scheme
         if scheme == "sqlite":
             return f"sqlite:////{url.removeprefix('sqlite://').lstrip('/')}"
-        if scheme in {"postgresql", "postgres"}:
+        if scheme.partition("+")[0] in {"postgresql", "postgres"}:
             return url
         raise Missettled(name="TRUEUP_CATALOG", why="it must be sqlite:///PATH or postgresql://USER@HOST/DATABASE")
 

@@ -36,6 +36,17 @@ def installed(control_plane: ControlPlane) -> ControlPlane:
     return control_plane
 
 
+@pytest.fixture(scope="module")
+def joined(installed: ControlPlane) -> Iterator[ControlPlane]:
+    """An installation whose operator answers too, as `overlays/kind` binds it: the operator's account has the gate's role."""
+    account = {"kind": "ServiceAccount", "name": "trueup-operator", "namespace": "trueup-system"}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "trueup-gate"}
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "trueup-operator-answers"}}
+    installed.apply(kind | {"roleRef": reference, "subjects": [account]})
+    yield installed
+    installed.kubectl("delete", "clusterrolebinding", "trueup-operator-answers")
+
+
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
     """A namespace of the test's own; its deletion afterwards is not waited for."""

@@ -62,6 +62,9 @@ def running(plane: ControlPlane, home: Path, account: str, *arguments: str, **se
     try:
         part.url()
         yield part
+    except BaseException as error:
+        error.add_note(f"{account} said at last:\n{part.child.tail(25)}")
+        raise
     finally:
         part.end()
 

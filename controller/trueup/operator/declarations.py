@@ -64,6 +64,11 @@ class Declarations:
         self._thread.join()
 
     @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
+    @property
     def waiting(self) -> int:
         """How many objects are offered and not taken yet."""
         return len(self._offered)

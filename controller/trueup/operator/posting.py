@@ -31,6 +31,11 @@ class Posting:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
@@ -76,7 +81,7 @@ class Posting:
             self._api.create(path_of("v1", "events", one.namespace), self._event(one))
         except (ObjectConflict, ObjectGone, ClusterForbidden) as error:
             # Posted by a predecessor; or its namespace is going or gone, and nobody is left to read it there.
-            log.debug("event.not_posted", event=one.id, reason=error.reason)
+            log.debug("event.not_posted", number=one.id, reason=error.reason)
 
     def _event(self, one: Told) -> Object:
         at = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,6 +21,7 @@ from trueup.operator.posting import Posting
 from trueup.operator.shelf import Shelf
 from trueup.operator.statuses import SourceStatuses, Statuses
 from trueup.operator.watching import Watching
+from trueup.reconcile.answer import Answerer
 from trueup.reconcile.controller import Controller
 from trueup.reconcile.origin import Plant
 
@@ -71,6 +72,7 @@ class Term:
         indexes = Indexes(self.controller, self._shelf, self._statuses, setting.plan)
         self._indexes = indexes
         self.declarations = Declarations(self.controller, setting.api, self._shelf, indexes, self._refused, setting.namespaces)
+        self._answerer = Answerer(self._store, self.controller.check, self.controller.hint)
         self._posting = Posting(setting.api, self._store, held, setting.instance)
         self._watching = Watching(self.declarations, setting.api.credentials, setting.namespaces)
         self._stopping = threading.Event()
@@ -79,7 +81,7 @@ class Term:
     @property
     def sound(self) -> bool:
         """Whether everything still runs; if not, the term must end and a new one begin."""
-        return self._watching.alive
+        return self._watching.alive and self.declarations.alive and self._posting.alive and self._relisting.is_alive()
 
     @property
     def written(self) -> int:
@@ -98,6 +100,7 @@ class Term:
         self.declarations.relist(self.declarations.take)
         self.controller.start()
         self.declarations.start()
+        self._answerer.start()
         self._posting.start()
         self._watching.start()
         self._relisting.start()
@@ -109,6 +112,7 @@ class Term:
             self._watching.stop()
             self._relisting.join()
             self.declarations.stop()
+            self._answerer.stop()
             self.controller.stop()
             self._posting.stop()
 

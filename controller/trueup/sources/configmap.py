@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from trueup.cluster.api import Api, path_of
-from trueup.errors import ClusterError, ClusterForbidden, ObjectGone, SourceDenied, SourceMisconfigured, SourceUnavailable, TooLarge, VersionGone
+from trueup.errors import ClusterError, ClusterForbidden, ObjectGone, SourceDenied, SourceError, SourceMisconfigured, SourceUnavailable, TooLarge, VersionGone
 from trueup.model.listing import Complete, Content, Hint, Item, Presence, Scope
 from trueup.model.resources.contextsource import ContextSourceSpec
 from trueup.ports import Selection
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 _WATCH = 300
 """Seconds after which the server ends a watch; then another begins."""
+_REFUSED = 600.0
+"""Seconds before a watch that was refused is tried again: asking more often would only fill the audit log."""
 _PAUSE = 5.0
 """Seconds before a watch that broke off is begun anew. What is missed meanwhile, the next look finds."""
 
@@ -46,6 +48,8 @@ class ConfigMap:
     def __init__(self, api: Api, namespace: str, name: str) -> None:
         self._api, self._namespace, self._name = api, namespace, name
         self._lock = threading.Lock()
+        self._known = False
+        """Whether it was ever read: who may not even get it need not try to watch it."""
         self._read: dict[str, bytes] = {}
         """The values as last read: at most 1 MiB, which is what a ConfigMap holds."""
 
@@ -85,8 +89,14 @@ class ConfigMap:
             return Presence.ABSENT
         return Presence.SAME if _version(value) == version else Presence.CHANGED
 
-    def watch(self, hint: Callable[[Hint], None]) -> ConfigMapWatch:
-        """Hints from a watch of this one object; where that is not allowed, polling remains."""
+    def watch(self, hint: Callable[[Hint], None]) -> ConfigMapWatch | None:
+        """Hints from a watch of this one object, once it could be read; where a watch is not allowed, polling remains."""
+        if not self._known:
+            try:
+                # Before the first look, so that nothing falls between the two: an interval may be long.
+                self._get()
+            except SourceError:
+                return None
         return ConfigMapWatch(self._api, self._namespace, self._name, hint)
 
     def close(self) -> None:
@@ -108,7 +118,7 @@ class ConfigMap:
         except (ClusterError, binascii.Error) as error:
             raise SourceUnavailable(why=f"its ConfigMap could not be read ({type(error).__name__})") from error
         with self._lock:
-            self._read = values
+            self._read, self._known = values, True
         # The uid, too: an object of the same name made anew may come by the same version again.
         return f"{found['metadata']['uid']}/{found['metadata']['resourceVersion']}", values
 
@@ -119,8 +129,14 @@ class ConfigMapWatch:
     def __init__(self, api: Api, namespace: str, name: str, hint: Callable[[Hint], None]) -> None:
         self._api, self._path, self._name, self._hint = api, path_of("v1", "configmaps", namespace), name, hint
         self._closed = threading.Event()
+        self._again = float("inf")
         self._thread = threading.Thread(target=self._run, name=f"watch-{name}"[:15], daemon=True)
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still follows; False asks for another one."""
+        return time.monotonic() < self._again
 
     def close(self) -> None:
         """Give no further hint. The thread ends with its watch, which nothing waits for."""
@@ -136,8 +152,9 @@ class ConfigMapWatch:
                             return
                         self._hint(Hint())
             except ClusterForbidden:
-                # A tenant's own Role without `watch`: asking again would only fill the audit log.
+                # A tenant's own Role without `watch`.
                 log.info("configmap.not_watched", name=self._name)
+                self._again = time.monotonic() + _REFUSED
                 return
             except ClusterError as error:
                 log.info("configmap.watch_broke", name=self._name, reason=error.reason)

@@ -11,14 +11,19 @@ from trueup.surfaces.cli.failure import Failed
 _EXTRA = "Kubernetes support is not installed: install trueup[operator]."
 
 
+def _missing(error: ModuleNotFoundError) -> Exception:
+    """What to say of a module that is not there: an extra that was left out, or a defect."""
+    return Failed(_EXTRA) if (error.name or "").partition(".")[0] in {"kopf", "kubernetes"} else error
+
+
 def operator(
     with_gate: Annotated[bool, typer.Option("--with-gate", help="Answer in this process too: one pod, embedded index.")] = False,
 ) -> None:
     """Reconcile the ContextSources of a cluster until SIGTERM. Settings come from TRUEUP_… variables, see docs/cluster.md."""
     try:
         from trueup.cluster_app import operator as run
-    except ImportError as error:
-        raise Failed(_EXTRA) from error
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
     from trueup.cluster_settings import ClusterSettings
 
     try:
@@ -31,8 +36,8 @@ def gate() -> None:
     """Answer from the catalog that an operator keeps, until SIGTERM. Settings come from TRUEUP_… variables, see docs/cluster.md."""
     try:
         from trueup.cluster_app import gate as run
-    except ImportError as error:
-        raise Failed(_EXTRA) from error
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
     from trueup.cluster_settings import ClusterSettings
 
     try:
