@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint types imports generated lock migration setup clean
+.PHONY: help demo test dev-cluster demo-cluster e2e kind lint-manifests bench lint types imports generated lock migration setup clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,18 @@ demo: $(VENV)/.runtime  ## a minute with phantoms: delete, rename, edit, and see
 test: $(VENV)/.dev  ## every test but the long ones
 	@$(BIN)/python -m pytest
 
+dev-cluster: $(VENV)/.dev  ## a Kubernetes API with operator and gate in it, without Docker, until Ctrl-C
+	@$(BIN)/python -m tests.controlplane.dev
+
+demo-cluster: $(VENV)/.dev  ## the main job with kubectl on such a cluster: apply, watch, ask, delete, gone
+	@$(BIN)/python -m tests.controlplane.demo
+
+e2e: $(VENV)/.dev  ## the same with pods, on a cluster of yours: make e2e KUBECONFIG=... IMAGE=... [E2E=--dry-run]
+	@$(BIN)/python -m tests.e2e --kubeconfig "$(KUBECONFIG)" --image "$(IMAGE)" $(E2E)
+
+kind: $(VENV)/.dev  ## build the image, make a cluster of it in Docker, and run e2e there (KEEP=1 keeps the cluster)
+	@$(BIN)/python -m tests.e2e.kind --image "$(or $(IMAGE),trueup:0.1.0)" $(if $(KEEP),--keep)
+
 bench: $(VENV)/.dev  ## Trueup and its peers on one corpus: a table, and JSON beside it
 	@$(BIN)/python benchmarks/run.py $(BENCH)
 
@@ -71,6 +83,15 @@ lock: | $(BIN)/python  ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) --all-extras --group dev --upgrade --constraint requirements/cluster.txt --output-file requirements/dev.txt
 COMPILE := $(BIN)/uv pip compile pyproject.toml --group build --universal --python-version 3.11 --quiet --no-header --no-annotate --no-emit-index-url
 
+LINT_VENV := .venv-lint
+$(LINT_VENV)/.done: requirements/lint-manifests.in | $(BIN)/python
+	@$(PYTHON) -m venv $(LINT_VENV)
+	@$(LINT_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/lint-manifests.in
+	@touch $@
+
+lint-manifests: $(VENV)/.dev $(LINT_VENV)/.done  ## kubernetes-validate, checkov and hadolint; exceptions are explained where they are
+	@$(BIN)/python -m tests.e2e.lint --programs $(LINT_VENV)/bin
+
 clean:  ## remove what was built here (the caches too)
-	@rm -rf $(VENV) .venv-peers .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .trueup-demo build dist
+	@rm -rf $(VENV) .venv-peers $(LINT_VENV) .trueup-cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .trueup-demo build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

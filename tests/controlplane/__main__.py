@@ -2,4 +2,4 @@
 
 from tests.controlplane import parts
 
-print(parts().apiserver.parent)  # noqa: T201 - the answer of a command
+print(parts().apiserver.parent)

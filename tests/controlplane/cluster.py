@@ -166,11 +166,11 @@ class ControlPlane:
         chosen = [f"--audience={audience}"] if audience else []
         return self.kubectl("create", "token", name, f"--namespace={namespace}", f"--duration={lifetime}", *chosen).strip()
 
-    def as_service_account(self, namespace: str, name: str) -> Path:
+    def as_service_account(self, namespace: str, name: str, lifetime: str = "1h") -> Path:
         """A kubeconfig for a service account, both made if they are not there; it has exactly the rights that bindings give it."""
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}})
-        return self._kubeconfig(f"{namespace}.{name}", {"token": self.token(namespace, name)}, namespace)
+        return self._kubeconfig(f"{namespace}.{name}", {"token": self.token(namespace, name, lifetime=lifetime)}, namespace)
 
     def as_user(self, user: str, *groups: str) -> Path:
         """A kubeconfig for a person (client certificate)."""

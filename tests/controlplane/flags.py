@@ -17,6 +17,7 @@ CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
+    "persistentvolumeclaim-protection-controller",  # or no claim can be deleted
     "resourcequota-controller",
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
