@@ -102,7 +102,8 @@ def _document(gate: Gate, caller: Caller, standing: Standing, listed: Listed) ->
     declared = gate.policies.of(standing.spec)
     slot = declared.slot(facts.uri)
     terms = replace(declared.terms(standing), generation=facts.generation)  # a document has no chunk here to be of another
-    case = Case(facts, terms, admits(slot.readers, caller, standing.key), wanted=True, now=now, lease=lease_of(facts, terms, now))
+    theirs = admits(slot.readers, caller, standing.key) and declared.takes(facts.uri)
+    case = Case(facts, terms, theirs, wanted=True, now=now, lease=lease_of(facts, terms, now))
     why = judge(case)
     if why not in {Why.DELIVERED, Why.STALE}:
         return None

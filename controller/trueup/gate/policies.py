@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trueup.catalog.serving import Standing
 from trueup.decide.access import AccessPolicy, Slot
 from trueup.decide.delivery import Terms
+from trueup.decide.selection import GlobSelection
 from trueup.model.resources.contextsource import ContextSourceSpec
 from trueup.model.resources.policy import OnStale
 
@@ -29,6 +30,11 @@ class Declared:
     ask_after: float | None
     ask_within: float
     trust: str
+    selection: GlobSelection
+
+    def takes(self, uri: str) -> bool:
+        """Whether the document `uri` is of the source at all, as declared: one left out is gone before its look comes."""
+        return self.selection.takes(uri)
 
     def slot(self, uri: str) -> Slot:
         """Who may read the document `uri`, as declared: this is the truth, wherever the index has the document."""
@@ -65,6 +71,11 @@ class Policies:
         return made
 
 
+def _any(_: str) -> bool:
+    """What cannot be read never came to be a document, so its type says nothing here."""
+    return True
+
+
 def _compile(spec: ContextSourceSpec) -> Declared:
     return Declared(
         access=AccessPolicy.compile(spec.access),
@@ -74,4 +85,5 @@ def _compile(spec: ContextSourceSpec) -> Declared:
         ask_after=spec.freshness.verify_after_seconds,
         ask_within=min(spec.timeout_seconds, ASK_AT_MOST),
         trust=spec.trust.value,
+        selection=GlobSelection(spec.include, spec.exclude, supported=_any),
     )

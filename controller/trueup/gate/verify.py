@@ -146,7 +146,9 @@ class _Judge:
         asked = self._asked.get(Place(candidate.source, candidate.uri, candidate.version)) if self._asked else None
         if asked is not None:
             lease = _asked_lease(asked, lease, terms, candidate, self._now)
-        case = Case(candidate, terms, self._admits(standing, slot), self._wanted(candidate), self._now, lease, self._distrusted)
+        case = Case(
+            candidate, terms, self._admits(standing, slot) and declared.takes(candidate.uri), self._wanted(candidate), self._now, lease, self._distrusted
+        )
         why = judge(case)
         if asked is not None and asked.presence in _GONE and why in {Why.DELIVERED, Why.STALE}:
             why = Why.GONE

@@ -64,6 +64,17 @@ def test_narrowed_readers_hold_from_their_transaction(world: World) -> None:
     assert uris(ask(world, caller=world.caller("bob"))) == ["a.md", "secret/b.md"]
 
 
+def test_what_include_leaves_out_is_gone_from_its_transaction(world: World) -> None:
+    """A document out of the declared scope is not of the source any more, whatever readers come with that declaration (P16)."""
+    source = world.source(access={"readers": []})
+    world.document(source, "a.md", "fox")
+    world.document(source, "drop/b.md", "fox two")
+    world.source(include=["*.md", "!drop/**"])
+    assert uris(ask(world)) == ["a.md"]
+    world.source(exclude=["a.md"])
+    assert uris(ask(world)) == ["drop/b.md"]
+
+
 def test_the_filter_alone_would_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the predicate off, the misplaced document above leaves: the predicate is what holds it back."""
     source = world.source()
