@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from trueup.catalog.announcing import OUTBOX, TOMBSTONES, WANTED
 from trueup.catalog.store import Read, Write
 from trueup.decide.diff import Add, Change, Known
+from trueup.decide.freshness import NEVER
 from trueup.errors import EpochLost
 from trueup.model.listing import WHOLE, Gap, Item, Kind, Scope, covered
 
@@ -47,6 +48,21 @@ _COUNT = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND st
 def count(read: Read, source: int, state: str) -> int:
     """How many documents of `source` are in `state`."""
     return int(read.value(_COUNT, {"source": source, "state": state}))
+
+
+_OF_IDENTITY = sa.text(
+    "SELECT id, uri, version, state, identity, size, wanted FROM document WHERE source_id = :source AND state = 'live' AND identity IN :identities"
+).bindparams(sa.bindparam("identities", expanding=True))
+
+
+def live_with(read: Read, source: int, identities: Sequence[str]) -> list[Known]:
+    """The live documents of `source` that have one of `identities`."""
+    rows = [
+        row
+        for start in range(0, len(identities), 500)
+        for row in read.rows(_OF_IDENTITY, {"source": source, "identities": list(identities[start : start + 500])})
+    ]
+    return [Known(row[0], row[1], row[2], row[3], row[4], row[5], row[6] is not None) for row in rows]
 
 
 _DIGESTS = sa.text("SELECT d.id, r.digest FROM document d JOIN revision r ON r.id = d.revision_id WHERE d.id IN :documents").bindparams(
@@ -144,7 +160,7 @@ def queue(tx: Write, decision: Decision, adds: Sequence[tuple[Add, str | None, i
                 "version": add.item.version,
                 "size": add.item.size,
                 "modified": add.item.modified,
-                "identity": add.item.identity,
+                "identity": _identity(add.item),
                 "acl": acl,
                 "wanted": add.item.version if failure is None else None,
                 "now": tx.now,
@@ -162,6 +178,11 @@ def queue(tx: Write, decision: Decision, adds: Sequence[tuple[Add, str | None, i
     )
 
 
+def _identity(item: Item) -> str | None:
+    """None for a very long one, by which no move is known: PostgreSQL's indexes take no more than 2,700 bytes."""
+    return item.identity if item.identity is None or len(item.identity) <= 512 else None
+
+
 def _change(change: Change, decision: Decision, now: float) -> dict[str, Any]:
     item = change.item
     return {
@@ -169,7 +190,7 @@ def _change(change: Change, decision: Decision, now: float) -> dict[str, Any]:
         "version": item.version,
         "size": item.size,
         "modified": item.modified,
-        "identity": item.identity,
+        "identity": _identity(item),
         "now": now,
         "observation": decision.observation,
     }
@@ -206,7 +227,12 @@ _EMPTY = sa.text(
     "UPDATE document SET state = :state, revision_id = NULL, wanted = NULL, stale_at = NULL, retry_at = NULL, failure = NULL, failure_message = NULL, "
     "quarantined = :no, verified_at = NULL, observation = :observation, seq = :seq WHERE id = :document"
 )
-_HOLD = sa.text("UPDATE document SET state = 'held', seq = :seq WHERE id = :document AND state = 'live'")
+# A version that was being loaded is wanted no more: published, it would bring back what is hidden. Without a version, the
+# document is loaded anew when it is listed again.
+_HOLD = sa.text(
+    "UPDATE document SET state = 'held', version = CASE WHEN wanted IS NULL THEN version END, wanted = NULL, retry_at = NULL, seq = :seq "
+    "WHERE id = :document AND state = 'live'"
+)
 _RESTORE = sa.text("UPDATE document SET state = 'live', seq = :seq WHERE id = :document AND state = 'held'")
 _DECIDED = sa.text(
     "UPDATE source SET revision = :revision, decided_generation = :generation, observation = :observation, "
@@ -310,7 +336,7 @@ def _record(tx: Write, decision: Decision, counts: Mapping[str, int]) -> None:
         )
 
 
-_KEEP_OLD = "UPDATE document SET verified_at = :old WHERE source_id = :source AND verified_at IS NULL AND state IN ('live', 'held') AND "
+_KEEP_OLD = "UPDATE document SET verified_at = :old WHERE source_id = :source AND verified_at IS NULL AND state IN ('live', 'held', 'pending') AND "
 _DIFFERING = sa.text("SELECT id, uri FROM document WHERE source_id = :source AND verified_at IS NOT NULL")
 _RENEWED = sa.text("UPDATE document SET verified_at = NULL WHERE id = :id")
 
@@ -320,10 +346,9 @@ def _renew(tx: Write, decision: Decision, old: float | None) -> None:
     differing = tx.rows(_DIFFERING, {"source": decision.source})
     closed = [row.id for row in differing if not any(covered(row.uri, (g.prefix,)) for g in decision.gaps)]
     tx.many(_RENEWED, [{"id": id_} for id_ in closed])
-    if old is not None:
-        for gap in decision.gaps:
-            condition, params = within(gap.prefix)
-            tx.run(sa.text(_KEEP_OLD + condition), {"old": old, "source": decision.source, **params})
+    for gap in decision.gaps:
+        condition, params = within(gap.prefix)
+        tx.run(sa.text(_KEEP_OLD + condition), {"old": NEVER if old is None else old, "source": decision.source, **params})
     gaps = json.dumps([{"prefix": g.prefix, "reason": g.reason} for g in decision.gaps[:100]]) if decision.gaps else None
     tx.run(_RENEW, {"id": decision.source, "began": decision.began, "gaps": gaps})
 

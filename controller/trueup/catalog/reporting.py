@@ -33,7 +33,7 @@ def facts(read: Read, source: int, max_staleness: float, index_failure: str | No
         if failure is not None:
             failures[failure] = failures.get(failure, 0) + number
     failed = sum(n for reason, n in failures.items() if reason not in {"Unsupported", "Skipped"})
-    hold = Hold(row.held_observation, states.get("held", 0), row.held_since, row.held_reason) if row.held_observation else None
+    hold = Hold(row.held_observation, states.get("held", 0), row.held_since, row.held_reason) if row.held_observation and states.get("held") else None
     return Facts(
         generation=row.generation,
         decided_generation=row.decided_generation,

@@ -142,6 +142,7 @@ document = Table(
     Column("seq", BigInteger, nullable=False),
     UniqueConstraint("source_id", "uri"),
     Index("ix_document_wanted", "source_id", "wanted_class", "id", sqlite_where=text("wanted is not null"), postgresql_where=text("wanted is not null")),
+    Index("ix_document_identity", "source_id", "identity", sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),
     Index("ix_document_state", "source_id", "state", "failure"),
     Index("ix_document_verified", "source_id", sqlite_where=text("verified_at is not null"), postgresql_where=text("verified_at is not null")),
     Index("ix_document_acl", "acl_id", sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),  # which slots hold anything

@@ -11,6 +11,9 @@ SLACK = 2.0
 """How far a clock may differ between the process that read the source and the one that serves before the age of
 content counts as unknown: larger than NTP's usual correction, far smaller than any useful `maxStaleness`."""
 
+NEVER = float("-inf")
+"""`verified_at` of a document that nobody vouches for, in a source that somebody does: None would mean the source's own."""
+
 SUPERSEDED = 5.0
 """How long text that is known to be superseded may still be served while its successor loads (contract, section 2)."""
 
@@ -41,7 +44,7 @@ def lease(now: float, verified_at: float | None, max_staleness: float, stale_at:
     >>> lease(100.0, 40.0, 60.0).stale, lease(100.1, 40.0, 60.0).stale, lease(100.0, 103.0, 60.0).stale
     (False, True, True)
     """
-    if verified_at is None:
+    if verified_at is None or verified_at == NEVER:
         return Lease(stale=True, verified_at=None, age=None, expires_at=None)
     ends = verified_at + max_staleness
     superseded = stale_at is not None and now > stale_at + SUPERSEDED

@@ -15,7 +15,7 @@ from trueup.catalog.store import BULK, NORMAL, URGENT, Write
 from trueup.decide.diff import Add, Change, Known, Remove, Restore, diff
 from trueup.decide.guard import Guard, suspicion
 from trueup.errors import SourceError, SourceUnavailable
-from trueup.model.listing import WHOLE, Complete, History, Item, Scope, covered
+from trueup.model.listing import WHOLE, Complete, History, Item, Presence, Scope, covered
 from trueup.reconcile.origin import Origin, Plant, View
 
 _SPILL = 5000
@@ -52,12 +52,15 @@ def look(plant: Plant, origin: Origin, row: SourceRow, scope: Scope) -> Looked:
     view = origin.view
     connector = origin.connector()
     began = plant.clock.now()
-    if scope.whole and _unchanged(connector.revision(), row):
+    if scope.whole and origin.listed and _unchanged(connector.revision(), row):
         plant.store.write(lambda tx: looking.renew(tx, row.id, row.epoch, began), NORMAL)
         return Looked(revision=row.revision)
     gathering = _Gathering(plant, origin, view, row, Decision(row.id, row.epoch, row.generation, "", None, began, scope.whole, renews=scope.whole))
+    origin.listed = origin.listed and not scope.whole
     gathering.take(connector.observe(scope, view.selection, row.revision), scope)
-    return gathering.conclude()
+    looked = gathering.conclude()
+    origin.listed = origin.listed or scope.whole
+    return looked
 
 
 def _unchanged(revision: str | None, row: SourceRow) -> bool:
@@ -83,6 +86,8 @@ class _Gathering:
     queued: int = 0
     complete: Complete | None = None
     restored: list[Known] = field(default_factory=list)
+    vanished: int = 0
+    """Live documents that are to be deleted: not those that moved, nor those that never were served."""
 
     def take(self, listing: Iterator[Item | Complete], scope: Scope) -> None:
         """Merge the listing with the catalog, spilling what would not fit in memory."""
@@ -145,7 +150,7 @@ class _Gathering:
         if complete.revision:
             decision.observation = f"{self.token}@{complete.revision}"
         gaps = tuple(gap.prefix for gap in complete.gaps)
-        missing = [known for known in self.missing if not covered(known.uri, gaps)]
+        missing = [known for known in (*self.missing, *self._left_behind()) if not covered(known.uri, gaps)]
         self._decide_removals(missing, complete.history)
         decision.restores = [known.id for known in self.restored]
         decision.counts = {"added": len(self.adds) + self.spilled, "changed": len(self.changes) + self.queued}
@@ -160,8 +165,8 @@ class _Gathering:
         self._release()
         self._remember_arrivals()
         removed = len(decision.removals)
-        if removed:
-            self.origin.recent.append((self.plant.clock.monotonic(), removed))
+        if self.vanished:
+            self.origin.recent.append((self.plant.clock.monotonic(), self.vanished))
         queued = len(adds) + len(changes) + self.spilled + self.queued
         return Looked(
             quiet=not (removed or queued or decision.held or decision.restores),
@@ -180,6 +185,25 @@ class _Gathering:
             arrived.update({identity: (now, uri) for identity, uri in self.identities.items()})
         self.origin.arrived = arrived
 
+    def _left_behind(self) -> list[Known]:
+        """Old places, outside of the scope, of what a partial look found at a new one: nobody may have both (P04).
+
+        The hint for the old place comes later or never, where a folder was made and filled before it was watched. An equal
+        identity alone proves nothing, since a hard link has it too, so each place is asked for.
+        """
+        if self.decision.whole or not self.identities:
+            return []
+        seen = {known.id for known in self.missing}
+        with self.plant.store.read() as snapshot:
+            found = looking.live_with(snapshot, self.row.id, list(self.identities))
+        return [known for known in found if known.id not in seen and self.identities[known.identity or ""] != known.uri and self._absent(known)]
+
+    def _absent(self, known: Known) -> bool:
+        try:
+            return self.origin.connector().check(known.uri, known.version or "") is Presence.ABSENT
+        except SourceError:
+            return False  # Nothing is concluded: its own hint, or the next whole look, finds out.
+
     def _release(self) -> None:
         """What was spilled may be loaded now, in small transactions: the removals are true already."""
         while self.spilled and self.plant.store.write(lambda tx: looking.release(tx, self.row.id), BULK):
@@ -192,12 +216,14 @@ class _Gathering:
         places = {identity: uri for identity, (at, uri) in self.origin.arrived.items() if now - at < _BURST} | self.identities
         moved = {known.id: places[known.identity] for known in live if known.identity is not None and places.get(known.identity, known.uri) != known.uri}
         vanished = [known for known in live if known.id not in moved]
-        why = self._suspicion(len(vanished), history)
+        leaving = sum(known.state == "pending" for known in missing)
+        why = self._suspicion(len(vanished), leaving, history)
         if why is not None:
             moved.update(self._moved_by_digest(vanished))
             vanished = [known for known in vanished if known.id not in moved]
-            why = self._suspicion(len(vanished), history)
+            why = self._suspicion(len(vanished), leaving, history)
         gone = {known.id for known in vanished} if why is not None else set()
+        self.vanished = 0 if why is not None else len(vanished)
         if why is not None:
             decision.held, decision.hold_reason = sorted(gone), why
         reason = "Deleted" if history is History.FORWARD else "HistoryRewritten"
@@ -209,7 +235,8 @@ class _Gathering:
             else:
                 decision.removals.append(Removal(known.id, reason))
 
-    def _suspicion(self, vanished: int, history: History) -> str | None:
+    def _suspicion(self, vanished: int, leaving: int, history: History) -> str | None:
+        """Why `vanished` live documents are held; `leaving` were listed before and are missing without ever having been live."""
         if not vanished:
             return None
         spec = self.view.resource.spec.deletion.guard
@@ -218,8 +245,10 @@ class _Gathering:
         recent = sum(number for _, number in self.origin.recent)
         with self.plant.store.read() as snapshot:
             live = looking.count(snapshot, self.row.id, "live")
+            arriving = looking.count(snapshot, self.row.id, "pending") - leaving
+        arriving += sum(failure is None for _, failure, _ in self._prepared_adds())
         guard = Guard(spec.max_percent, spec.min_documents, spec.allow_empty)
-        return suspicion(guard, live=live + recent, missing=vanished + recent, history=history)
+        return suspicion(guard, live=live + recent, missing=vanished + recent, history=history, arriving=arriving)
 
     def _moved_by_digest(self, vanished: list[Known]) -> dict[int, str]:
         """Documents that were copied and then deleted: found by reading new ones of the same size, before holding anything.

@@ -106,6 +106,10 @@ class Origin:
         """When its lease ends, as last reported; None while it is not fresh."""
         self.served_request: str | None = None
         """The annotation `requestedAt` that the last visit served."""
+        self.retried: int | None = None
+        """The generation for which what failed was last tried again."""
+        self.listed = False
+        """Whether this process has listed the whole of it since it last could not be read: before that a probe proves nothing."""
         self.watch: Watch | None = None
         self.report_after = 0.0
         """Monotonic time before which its status is not summarized again."""
@@ -146,6 +150,7 @@ class Origin:
         """Take a new view; a connector of another origin is closed, and its watch with it."""
         old, self.view = self.view, view
         if _opening(old) != _opening(view):
+            self.recent, self.arrived = [], {}
             self.close()
 
     def close(self) -> None:

@@ -358,6 +358,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_document_acl", "document", ["acl_id"], unique=False, sqlite_where=sa.text("state = 'live'"), postgresql_where=sa.text("state = 'live'"))
     op.create_index(
+        "ix_document_identity",
+        "document",
+        ["source_id", "identity"],
+        unique=False,
+        sqlite_where=sa.text("state = 'live'"),
+        postgresql_where=sa.text("state = 'live'"),
+    )
+    op.create_index(
         "ix_document_stale",
         "document",
         ["stale_at"],
