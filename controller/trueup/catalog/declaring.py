@@ -112,7 +112,7 @@ def _elsewhere(row: Any, declared: Declared) -> bool:
     """Whether `declared` names another origin. Another branch of the same repository is compared document by document,
     unless its readers are others too.
     """
-    before, after = json.loads(row.spec)["source"], json.loads(declared.spec)["source"]
+    before, after = json.loads(row.spec).get("source", {}), json.loads(declared.spec).get("source", {})
     return bool(before != after and (row.access != declared.access or _place(before) != _place(after)))
 
 
@@ -202,3 +202,9 @@ def find_uid(read: Read, uid: str) -> int | None:
     """The catalog id of the live source whose resource has that uid."""
     row = read.row(_FIND_UID, {"uid": uid})
     return None if row is None else int(row.id)
+
+
+def spec_of(read: Read, namespace: str, name: str) -> str | None:
+    """The declared spec, as JSON, of the live source of that name."""
+    row = read.row(_FIND, {"namespace": namespace, "name": name})
+    return None if row is None else str(row.spec)

@@ -12,6 +12,7 @@ import structlog
 from trueup.catalog import declaring, generations, placing, reporting
 from trueup.catalog.generations import BUILTIN, Planned
 from trueup.catalog.store import NORMAL, URGENT, Write
+from trueup.decide.freshness import SLACK
 from trueup.errors import SourceError
 from trueup.model.listing import Hint, Presence, Scope
 from trueup.model.resources import CONFIRM_DELETION, REQUESTED_AT, ContextSource, DeletionPolicy
@@ -69,12 +70,18 @@ class Controller:
 
     def start(self) -> None:
         """Begin. Sources adopted before are looked at now."""
-        with self.plant.store.read() as snapshot:
-            back = placing.high_water(snapshot) - self.plant.clock.now()
-        if back > 2.0:
-            self.plant.store.write(placing.distrust, URGENT)
+        self.doubt()
         for part in (self.reporter, self.hints, self.loader, self.settler, self.builder, self.cadence, self.housekeeping, self.sweeper):
             part.start()
+
+    def doubt(self) -> None:
+        """If the clock went back while nobody ran, nothing is known to be fresh. To be asked before the first look, which
+        renews leases by the present clock and moves the mark that this is told by.
+        """
+        with self.plant.store.read() as snapshot:
+            back = placing.high_water(snapshot) - self.plant.clock.now()
+        if back > SLACK:
+            self.plant.store.write(placing.distrust, URGENT)
 
     def stop(self) -> None:
         """Drain: no further look begins, the batch in hand is published, what is due is written to status."""
@@ -103,6 +110,8 @@ class Controller:
             origin = self._origins.get(source)
             new = origin is None
             before = None if origin is None else origin.view
+            if origin is not None and before is not None and _earlier(view, before):
+                return origin  # another caller's later declaration was adopted first
             if origin is None:
                 origin = Origin(source, view, self.plant.open_source)
                 self._origins[source] = origin
@@ -202,6 +211,15 @@ class Controller:
         unit: Callable[[Write], None] = placing.distrust if seconds < 0 else placing.restart_waits
         self.plant.store.write(unit, URGENT)
         self.reporter.everything()
+
+
+def _earlier(view: View, than: View) -> bool:
+    """Whether `view` was accepted before `than`, as far as their metadata tells."""
+    mine, other = view.resource.metadata, than.resource.metadata
+    if mine.generation != other.generation:
+        return (mine.generation or 0) < (other.generation or 0)
+    a, b = mine.resource_version or "", other.resource_version or ""
+    return a.isdecimal() and b.isdecimal() and int(a) < int(b)
 
 
 def _orders(view: View) -> tuple[object, ...]:

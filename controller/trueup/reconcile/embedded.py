@@ -60,6 +60,7 @@ class Embedded:
 
     def start(self) -> None:
         """Take up what is declared, and bury what the catalog still serves without a resource."""
+        self._controller.doubt()
         with self._store.read() as snapshot:
             indexes = [parse_stored(o) for o in resources.list_(snapshot, INDEX)]
             sources = [parse_stored(o) for o in resources.list_(snapshot, SOURCE)]

@@ -17,7 +17,7 @@ from trueup.errors import CatalogError, EpochLost, SourceError, SourceMisconfigu
 from trueup.model.listing import Hint, History, Scope
 from trueup.model.resources import CONFIRM_DELETION, REQUESTED_AT
 from trueup.reconcile.look import Looked, look
-from trueup.reconcile.origin import Origin, Plant
+from trueup.reconcile.origin import Origin, Plant, View
 
 log = structlog.get_logger(__name__)
 
@@ -97,19 +97,21 @@ class Visits:
 
     def _visit(self, origin: Origin, scope: Scope) -> bool:
         requested = origin.view.resource.metadata.annotations.get(REQUESTED_AT)
-        row = self._row(origin)
-        if row is None or row.generation != origin.view.resource.metadata.generation:
+        view, row = origin.view, self._row(origin)
+        if row is None or row.generation != view.resource.metadata.generation:
             return True  # gone, or declared anew this moment: the declaration makes it due again
         if requested is not None and requested != origin.served_request:
-            self._plant.store.write(lambda tx: placing.retry_all(tx, origin.id), NORMAL)
+            self._retry(origin, row)
             scope = Scope()
+        elif row.decided_generation != row.generation != origin.retried:
+            self._retry(origin, row)
         self._confirm(origin, row)
-        self._declared(origin, row)
+        self._declared(view, row)
         if row.suspended:
             self._told.changed(origin.id)
             return True
         row = self._row(origin)
-        if row is None:
+        if row is None or row.generation != view.resource.metadata.generation:
             return True
         healthy = self._look(origin, row, scope)
         if requested is not None:
@@ -120,6 +122,12 @@ class Visits:
     def _row(self, origin: Origin) -> SourceRow | None:
         with self._plant.store.read() as snapshot:
             return placing.source_row(snapshot, origin.id)
+
+    def _retry(self, origin: Origin, row: SourceRow) -> None:
+        """What failed is tried again, once a request and once a declaration."""
+        self._plant.store.write(lambda tx: placing.retry_all(tx, origin.id), NORMAL)
+        origin.retried = row.generation
+        self._told.queued()
 
     # --- what the declaration alone decides ---------------------------------------------------------------------------
 
@@ -139,28 +147,29 @@ class Visits:
             self._told.removed()
             self._told.changed(row.id)
 
-    def _declared(self, origin: Origin, row: SourceRow) -> None:
+    def _declared(self, view: View, row: SourceRow) -> None:
+        """`view` is what `row` declares: another one may come at any moment, and makes the source due again."""
         if row.placed != row.access:
-            self._place(origin, row)
+            self._place(view, row)
         if row.suspended:
             return
-        if row.selection != origin.view.selection.digest:
-            self._exclude(origin, row)
-        if row.ingested != origin.view.settings_digest:
-            self._rebuild(origin, row)
+        if row.selection != view.selection.digest:
+            self._exclude(view, row)
+        if row.ingested != view.settings_digest:
+            self._rebuild(view, row)
 
-    def _rebuild(self, origin: Origin, row: SourceRow) -> None:
+    def _rebuild(self, view: View, row: SourceRow) -> None:
         """Other settings of ingest: every document is wanted again, and its old chunks serve until the new are there."""
         wanted = 0
-        while more := self._plant.store.write(lambda tx: placing.rebuild(tx, row.id, origin.view.settings_digest), BULK):
+        while more := self._plant.store.write(lambda tx: placing.rebuild(tx, row.id, view.settings_digest), BULK):
             wanted += more
-        self._plant.store.write(lambda tx: placing.ingested(tx, row.id, row.epoch, origin.view.settings_digest), NORMAL)
+        self._plant.store.write(lambda tx: placing.ingested(tx, row.id, row.epoch, view.settings_digest), NORMAL)
         if wanted:
             self._told.queued()
 
-    def _place(self, origin: Origin, row: SourceRow) -> None:
+    def _place(self, view: View, row: SourceRow) -> None:
         """Move documents to the slots that the rules put them in now. The gate evaluates the rules meanwhile."""
-        policy = origin.view.policy
+        policy = view.policy
         with self._plant.store.read() as snapshot:
             slots = placing.slots(snapshot, row.id)
             documents = placing.every_document(lambda after: placing.documents(snapshot, row.id, after))
@@ -168,18 +177,18 @@ class Visits:
         for start in range(0, len(moves), BATCH):
             part = moves[start : start + BATCH]
             self._plant.store.write(lambda tx, part=part: placing.reclassify(tx, part), NORMAL)  # type: ignore[misc]
-        self._plant.store.write(lambda tx: placing.placed(tx, row.id, origin.view.access_digest), NORMAL)
+        self._plant.store.write(lambda tx: placing.placed(tx, row.id, view.access_digest), NORMAL)
         if moves:
             self._told.removed()
 
-    def _exclude(self, origin: Origin, row: SourceRow) -> None:
-        """What include and exclude leave out now is gone at once, whatever state the source is in."""
-        takes = origin.view.selection.takes
+    def _exclude(self, view: View, row: SourceRow) -> None:
+        """What include and exclude leave out now is gone, whatever state the source is in. The gate evaluates them meanwhile."""
+        takes = view.selection.takes
         with self._plant.store.read() as snapshot:
             documents = placing.every_document(lambda after: placing.documents(snapshot, row.id, after))
             out = [id_ for id_, uri, _, state in documents if not takes(uri)]
         observation = f"declared@{row.generation}"
-        self._plant.store.write(lambda tx: placing.exclude(tx, row.id, row.epoch, out, observation, origin.view.selection.digest), URGENT)
+        self._plant.store.write(lambda tx: placing.exclude(tx, row.id, row.epoch, out, observation, view.selection.digest), URGENT)
         if out:
             self._told.removed()
             self._told.changed(row.id)
@@ -218,6 +227,7 @@ class Visits:
         count = before.count + 1 if before else 1
         interval = origin.view.resource.spec.interval_seconds
         wait = Backoff(first=min(1.0, interval), cap=interval).wait(count, self._plant.chance())
+        origin.listed = False
         failure = Failure(error.reason, str(error)[:1000], before.since if before else now, count, now + wait)
 
         def unit(tx: Write) -> None:
