@@ -22,6 +22,7 @@ from trueup.catalog.opening import open_store
 from trueup.catalog.store import URGENT, Store
 from trueup.cluster.api import Api
 from trueup.cluster_settings import ClusterSettings, Missettled
+from trueup.gate.cluster.hooks import HookSecrets
 from trueup.gate.cluster.identity import AnyIdentity
 from trueup.gate.cluster.oidc import OidcIdentity
 from trueup.gate.cluster.reviews import AccessReviews
@@ -69,6 +70,8 @@ def operator(settings: ClusterSettings, *, with_gate: bool) -> None:
         host = _host(stack, base)
         metrics = _metrics(base, host)
         if with_gate:
+            # What is inside its lease is served at once, before this process leads: a predecessor that was killed holds the Lease for a while.
+            _open_embedded(base)
             gate = _gate(stack, base, host)
             stack.enter_context(checkpoints(base.store, base.keys, base.clock, settings.checkpoints))
             _probes(settings, metrics, live=(), ready=(host.ready,))
@@ -234,6 +237,7 @@ def _gate(stack: contextlib.ExitStack, base: _Base, controller: Controller) -> G
         controller=controller,
         distrust=lambda: base.store.write(placing.distrust, URGENT),
         reviews=reviews.allowed,
+        hook_secret=HookSecrets(base.api, base.store).of,
     )
     stack.callback(made.close)
     return made

@@ -45,6 +45,8 @@ class Gate:
             clock is seen to have gone back.
         reviews: tells which of some sources (`namespace/name`) the cluster's own authorizer lets a caller retrieve;
             None where there is no cluster, and with it no reader of kind RBAC.
+        hook_secret: the secret that signs hook calls for a source, None if it has none; where this itself is None, the
+            installation's own keys have it.
     """
 
     store: Store
@@ -56,6 +58,7 @@ class Gate:
     controller: Controller | None
     distrust: Callable[[], None]
     reviews: Callable[[Caller, Collection[str]], frozenset[str]] | None = None
+    hook_secret: Callable[[str, str], str | None] | None = None
     policies: Policies = field(default_factory=Policies)
     atlas: Atlas = field(default_factory=Atlas)
     guard: ClockGuard = field(init=False)

@@ -96,11 +96,14 @@ class DirectorySource:
         return Presence.SAME if fingerprint(status) == version else Presence.CHANGED
 
     def watch(self, hint: Callable[[Hint], None]) -> DirectoryWatch | None:
-        """Begin to give hints; None if the system has no more watches to give, and then the interval alone decides.
+        """Begin to give hints; None if the system has no more watches to give or the folder is a mounted volume, and then
+        the interval alone decides.
 
         When the watch is no longer `alive` (the root went, or another folder stands there), close it and watch again.
         """
         with self._root() as (_, place):
+            if place.parent == Path(os.path.realpath(self._path)) and place.name.startswith(".."):
+                return None  # a mounted volume is swapped whole: what is watched would be gone with the first change
             return DirectoryWatch.start(place, Forbidden(self._forbidden).paths, hint)
 
     def close(self) -> None:
@@ -110,7 +113,7 @@ class DirectorySource:
     def _root(self) -> Iterator[tuple[int, Path]]:
         """The root's descriptor and its resolved path, opened from "/" so that no component of that path is a link."""
         try:
-            place = Path(os.path.realpath(self._path, strict=True))
+            place = mounted(Path(os.path.realpath(self._path, strict=True)))
             if self._admitted is not None:
                 self._admitted(place)
             root = pass_to(Forbidden(self._forbidden), None, place.parts[1:])
@@ -175,6 +178,19 @@ class DirectorySource:
     def _refusal(error: OSError) -> SourceDenied | SourceUnavailable:
         why = f"the file cannot be read ({error.strerror})"
         return SourceDenied(why=why) if error.errno in (errno.EACCES, errno.EPERM) else SourceUnavailable(why=why)
+
+
+def mounted(folder: Path) -> Path:
+    """Where the files of `folder` are: in itself, or where Kubernetes mounted a ConfigMap or a Secret, in the folder beside
+    them that `..data` names at the moment. The kubelet swaps that one link, and what it leads to never changes.
+
+    No other link is like it: it names a folder right here, whose name begins with two dots, and that is opened as no link.
+    """
+    try:
+        name = str((folder / "..data").readlink())
+    except OSError:
+        return folder
+    return folder / name if name.startswith("..") and len(name) > 2 and "/" not in name else folder
 
 
 def open_source(spec: ContextSourceSpec, context: OpenContext) -> DirectorySource:
