@@ -64,18 +64,16 @@ def install(plane: ControlPlane) -> None:
 def operator(plane: ControlPlane, home: Path, roots: tuple[Path, ...] = ()) -> Child:
     """`trueup operator --with-gate` under its own account, with exactly the rights that the manifests give it."""
     kubeconfig = plane.as_service_account("trueup-system", "trueup-operator", lifetime=_LIFETIME)
-    settings = {
-        "TRUEUP_HOME": str(home),
-        "TRUEUP_HOST": "127.0.0.1",
-        "TRUEUP_PORT": "0",
-        "TRUEUP_METRICS_PORT": "0",
-        "TRUEUP_ALLOW_ROOTS": ":".join(map(str, roots)),
-        "TRUEUP_MODELS": str(models.cache()),  # of this machine's user, whose home the process does not get
-        "PYTHONUNBUFFERED": "1",
-    }
+    settings = operator_settings() | {"TRUEUP_HOME": str(home), "TRUEUP_ALLOW_ROOTS": ":".join(map(str, roots))}
     command = [sys.executable, "-m", "trueup.surfaces.cli", "operator", "--with-gate"]
     home.parent.mkdir(parents=True, exist_ok=True)
     return Child(command, home.with_suffix(".log"), env=plane.environment(kubeconfig) | settings)
+
+
+def operator_settings() -> dict[str, str]:
+    """What a process on this machine needs besides: free ports, and the models of its user, whose home it does not get."""
+    loopback = {"TRUEUP_HOST": "127.0.0.1", "TRUEUP_PORT": "0", "TRUEUP_METRICS_PORT": "0"}
+    return loopback | {"TRUEUP_MODELS": str(models.cache()), "PYTHONUNBUFFERED": "1"}
 
 
 def _answers(program: Child) -> str:
