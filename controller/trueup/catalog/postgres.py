@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from psycopg.types.string import StrDumperUnknown
 
 from trueup.catalog.clock import SERVER_NOW, CatalogClock
+from trueup.catalog.hot import STALE_CONNECTION
 from trueup.catalog.listening import CHANNEL, Listener
 from trueup.catalog.store import Store, Write
 from trueup.errors import CatalogError
@@ -29,9 +30,6 @@ _CONNECT = {
     "tcp_user_timeout": 20_000,
 }
 """What each connection is opened with, where the URL does not say otherwise. Seconds; the last one milliseconds."""
-
-_STALE_CONNECTION = {"0A000", "25006"}
-"""Errors that a new connection cures: a plan kept from before a migration, and a server that has become a standby."""
 
 _NOTIFY = sa.text("SELECT pg_notify(:channel, :topic)")
 
@@ -117,5 +115,5 @@ def _read_only(connection: psycopg.Connection[Any], _: object) -> None:
 
 
 def _give_up_connection(context: sa.engine.ExceptionContext) -> None:
-    if getattr(context.original_exception, "sqlstate", None) in _STALE_CONNECTION:
+    if getattr(context.original_exception, "sqlstate", None) in STALE_CONNECTION:
         context.is_disconnect = True

@@ -1,27 +1,21 @@
 """What the gate reads on its hot path: the scope's slots, the candidates, their sources and texts.
 
-Each is one statement by keys, whatever the number of candidates. Lists of ids are bound with `IN`, never as row values,
-which SQLite would answer by scanning the table.
+Each is one statement by keys, whatever the number of candidates.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
-import sqlalchemy as sa
-
+from trueup.catalog.hot import Hot, HotByIds
 from trueup.catalog.publishing import unpack_body
 from trueup.catalog.store import Read
 from trueup.decide.delivery import Candidate
 from trueup.errors import CatalogError
 from trueup.model.index import GenerationSpec
 from trueup.model.principal import Caller
-
-_IN_AT_MOST = 900
-"""Ids a statement: below the smallest limit of bound parameters of an SQLite in use (999)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +32,9 @@ class Moment:
     revoked: bool
 
 
-_MOMENT = sa.text(
-    "SELECT s.value, s.at, EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'token' AND r.value = :token) "
-    "OR EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'user' AND r.value = :user AND r.at >= :issued) FROM sequence s WHERE s.id = 1"
+_MOMENT = Hot(
+    "SELECT s.value, s.at, EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'token' AND r.value = ?) "
+    "OR EXISTS (SELECT 1 FROM revocation r WHERE r.kind = 'user' AND r.value = ? AND r.at >= ?) FROM sequence s WHERE s.id = 1"
 )
 
 
@@ -50,10 +44,9 @@ def moment(read: Read, caller: Caller) -> Moment:
     Raises:
         CatalogError: the catalog is not set up.
     """
-    row = read.row(_MOMENT, {"token": caller.token, "user": caller.user or "", "issued": caller.issued_at})
-    if row is None:
-        raise CatalogError("The catalog has no sequence: it was never set up.")
-    return Moment(int(row[0]), float(row[1]), bool(row[2]))
+    for sequence, mark, revoked in read.hot(_MOMENT, caller.token, caller.user or "", caller.issued_at):
+        return Moment(int(sequence), float(mark), bool(revoked))
+    raise CatalogError("The catalog has no sequence: it was never set up.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +75,41 @@ class SourceRow:
         return f"{self.namespace}/{self.name}"
 
 
-_SOURCES = sa.text("SELECT id, namespace, name, index_key FROM source WHERE state = 'live' ORDER BY namespace, name")
-_SLOTS = sa.text(
+_SOURCES = Hot("SELECT id, namespace, name, index_key FROM source WHERE state = 'live' ORDER BY namespace, name")
+_SLOTS = Hot(
     "SELECT a.id, a.source_id, a.ordinal, a.readers, EXISTS (SELECT 1 FROM document d WHERE d.acl_id = a.id AND d.state = 'live') AS holds "
     "FROM acl a JOIN source s ON s.id = a.source_id WHERE s.state = 'live'"
 )
-_GENERATIONS = sa.text("SELECT id, index_key, fingerprint, dimensions, sparse FROM generation WHERE state = 'serving'")
+_GENERATIONS = Hot("SELECT id, index_key, fingerprint, dimensions, sparse FROM generation WHERE state = 'serving'")
 
 
 def sources(read: Read) -> tuple[SourceRow, ...]:
     """Every live source, by name."""
-    return tuple(SourceRow(*row) for row in read.rows(_SOURCES))
+    return tuple(SourceRow(*row) for row in read.hot(_SOURCES))
 
 
 def slots(read: Read) -> tuple[SlotRow, ...]:
     """Every access slot of every live source."""
-    return tuple(SlotRow(row[0], row[1], row[2], row[3], bool(row[4])) for row in read.rows(_SLOTS))
+    return tuple(SlotRow(row[0], row[1], row[2], row[3], bool(row[4])) for row in read.hot(_SLOTS))
 
 
 def serving(read: Read) -> dict[str, GenerationSpec]:
     """The generation that each index serves, by index key."""
-    return {row[1]: GenerationSpec(row[0], row[2], row[3], bool(row[4])) for row in read.rows(_GENERATIONS)}
+    return {row[1]: GenerationSpec(row[0], row[2], row[3], bool(row[4])) for row in read.hot(_GENERATIONS)}
 
 
-def _by_ids(sql: str) -> sa.TextClause:
-    return sa.text(sql).bindparams(sa.bindparam("ids", expanding=True))
-
-
-_CANDIDATES = _by_ids(
+_CANDIDATES = HotByIds(
     "SELECT c.point_id, c.generation_id, c.digest, c.byte_start, c.byte_end, c.line_start, c.line_end, c.heading, c.verdict, c.findings, "
     "r.id, r.state, r.version, r.digest, r.source_revision, r.observed_at, r.expires_at, r.conflict_key, "
     "d.id, d.source_id, d.uri, d.state, d.revision_id, d.modified, d.verified_at, d.stale_at "
-    "FROM chunk c JOIN revision r ON r.id = c.revision_id JOIN document d ON d.id = r.document_id WHERE c.point_id IN :ids"
+    "FROM chunk c JOIN revision r ON r.id = c.revision_id JOIN document d ON d.id = r.document_id WHERE c.point_id"
 )
 
 
 def candidates(read: Read, points: Collection[str]) -> dict[str, Candidate]:
     """What the catalog holds of `points`; the unknown ones are missing."""
     found = {}
-    for row in _chunked(read, _CANDIDATES, sorted(points)):
+    for row in read.hot_by_ids(_CANDIDATES, points):
         found[row[0]] = Candidate(row[0], row[1], row[2], (row[3], row[4], row[5], row[6]), *row[7:])
     return found
 
@@ -145,38 +134,31 @@ class Standing:
         return f"{self.namespace}/{self.name}"
 
 
-_STANDING = _by_ids(
+_STANDING = HotByIds(
     "SELECT s.id, s.namespace, s.name, s.state, s.index_key, s.spec, s.verified_at, g.id "
-    "FROM source s LEFT JOIN generation g ON g.index_key = s.index_key AND g.state = 'serving' WHERE s.id IN :ids"
+    "FROM source s LEFT JOIN generation g ON g.index_key = s.index_key AND g.state = 'serving' WHERE s.id"
 )
 
 
 def standings(read: Read, ids: Collection[int]) -> dict[int, Standing]:
     """The sources with `ids`."""
-    return {row[0]: Standing(row[0], row[1], row[2], row[3] == "live", *row[4:]) for row in _chunked(read, _STANDING, sorted(ids))}
+    return {row[0]: Standing(row[0], row[1], row[2], row[3] == "live", *row[4:]) for row in read.hot_by_ids(_STANDING, ids)}
 
 
-_BODIES = _by_ids("SELECT digest, data FROM body WHERE digest IN :ids")
+_BODIES = HotByIds("SELECT digest, data FROM body WHERE digest")
 
 
 def texts(read: Read, digests: Collection[str]) -> dict[str, str]:
     """Chunk texts by digest; one that was purged is missing."""
-    return {row[0]: unpack_body(row[1]) for row in _chunked(read, _BODIES, sorted(digests))}
-
-
-def _chunked(read: Read, statement: sa.TextClause, ids: Sequence[object]) -> list[Any]:
-    rows: list[Any] = []
-    for start in range(0, len(ids), _IN_AT_MOST):
-        rows.extend(read.rows(statement, {"ids": ids[start : start + _IN_AT_MOST]}))
-    return rows
+    return {row[0]: unpack_body(row[1]) for row in read.hot_by_ids(_BODIES, digests)}
 
 
 INCOMPLETE = "Incomplete"
 """What is said of a source whose last listing had gaps. Never where they are: a name is content too."""
 
-_AILING = sa.text("SELECT id, failure FROM source WHERE state = 'live' AND (failure IS NOT NULL OR gaps IS NOT NULL) ORDER BY namespace, name")
+_AILING = Hot("SELECT id, failure FROM source WHERE state = 'live' AND (failure IS NOT NULL OR gaps IS NOT NULL) ORDER BY namespace, name")
 
 
 def ailing(read: Read) -> dict[int, str]:
     """The reason why each source that is not healthy is not, by id."""
-    return {int(source): INCOMPLETE if failure is None else str(json.loads(failure)["reason"]) for source, failure in read.rows(_AILING)}
+    return {int(source): INCOMPLETE if failure is None else str(json.loads(failure)["reason"]) for source, failure in read.hot(_AILING)}

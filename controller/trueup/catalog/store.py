@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trueup.catalog.announcing import Announcements
 from trueup.catalog.chain import AuditRow, Chain
+from trueup.catalog.hot import Hot, HotByIds
 from trueup.catalog.schema import source
 from trueup.errors import CatalogError
 from trueup.ports import Clock
@@ -43,6 +44,7 @@ class Read:
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self._streams: list[sa.CursorResult[Any]] = []
 
     def rows(self, statement: sa.Executable, params: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows of `statement`."""
@@ -56,11 +58,28 @@ class Read:
         """The first column of the first row, or None."""
         return self.connection.execute(statement, params or {}).scalar()
 
+    def hot(self, statement: Hot, *params: Any) -> list[Any]:
+        """All rows of a statement of the gate's hot path, as tuples."""
+        return statement.rows(self.connection, params)
+
+    def hot_by_ids(self, statement: HotByIds, ids: Collection[Any]) -> list[Any]:
+        """The same of one that is asked by ids; nothing for no ids."""
+        return statement.rows(self.connection, ids)
+
     def stream(self, statement: sa.Executable, params: Mapping[str, Any] | None = None, size: int = 2000) -> Iterator[Any]:
         """Rows in batches of `size`, so that memory does not grow with the answer."""
         # An option of this statement, not of the connection: PostgreSQL would open a cursor for each one after it.
         with self.connection.execute(statement, params or {}, execution_options={"yield_per": size}) as result:
+            self._streams.append(result)
             yield from result
+            self._streams.remove(result)
+
+    def end_streams(self) -> None:
+        """End every stream that was left in the middle: on SQLite a statement that is still open keeps its snapshot, and whoever
+        has the connection next would read the past.
+        """
+        while self._streams:
+            self._streams.pop().close()
 
     def sequence(self) -> int:
         """The sequence of the last transaction that this snapshot sees."""
@@ -92,6 +111,10 @@ class Write(Read):
         if rows:
             # One row alone is spared what drivers prepare for many.
             self.connection.execute(statement, rows if len(rows) > 1 else rows[0])
+
+    def put(self, statement: Hot, *rows: Sequence[Any]) -> None:
+        """Execute a statement of the gate's hot path once a row; nothing for no rows."""
+        statement.put(self.connection, rows)
 
     def hold(self, sources: Collection[int]) -> None:
         """Nobody else changes anything of `sources` until this unit's commit: what is read after this call stays true.
@@ -165,7 +188,11 @@ class Store:
         """
         try:
             with self._reader.connect() as connection, connection.begin():
-                yield Read(connection)
+                read = Read(connection)
+                try:
+                    yield read
+                finally:
+                    read.end_streams()
         except SQLAlchemyError as error:
             raise CatalogError(f"The catalog could not be read ({_name(error)}).") from error
 

@@ -16,6 +16,7 @@ from tests.contract.catalog.shelf import Shelf
 from trueup.catalog import audit, declaring, looking, publishing
 from trueup.catalog.announcing import ANYTHING
 from trueup.catalog.clock import CatalogClock
+from trueup.catalog.hot import Hot
 from trueup.catalog.opening import open_store
 from trueup.catalog.postgres import PostgresStore
 from trueup.catalog.store import Store, Write
@@ -249,3 +250,20 @@ def test_a_plan_from_before_a_migration_is_given_up(opened: Opener) -> None:
     for _ in range(10):
         with store.read() as read:
             read.rows(everything)
+
+
+def test_a_connection_lost_under_a_hot_statement_is_replaced(url: str, opened: Opener) -> None:
+    """A statement that goes to the driver as it is gives a dead connection up as all others do."""
+    store = opened()
+    now = Hot("SELECT value FROM sequence WHERE id = ?")
+
+    def torn() -> None:
+        with store.read() as read:
+            cut(url)
+            read.hot(now, 1)
+
+    for _ in range(3):
+        with pytest.raises(CatalogError, match="could not be read"):
+            torn()
+    with store.read() as read:
+        assert read.hot(now, 1) == [(0,)]
