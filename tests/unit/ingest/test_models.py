@@ -154,7 +154,7 @@ def test_question_does_not_wait_for_documents(shipped: tuple[Path, Pin]) -> None
     folder, pin = shipped
     model = DenseModel(install(folder, pin).folder)
     free = threading.Event()
-    taken = [model._pool.submit(free.wait, 30) for _ in range(8)]
+    taken = [model._pool.submit(free.wait, 10) for _ in range(4)]
     try:
         assert len(model.embed(["zebra"])[0]) == 4 * SIZE
         assert not any(one.done() for one in taken)
