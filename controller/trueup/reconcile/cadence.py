@@ -6,6 +6,7 @@ coalesced, jittered, and never dropped for being late.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -137,7 +138,9 @@ class Cadence:
         """After a failure: due again in `wait` seconds, never later than the interval says."""
         with self._lock:
             if source in self._intervals:
-                self._scheduler.modify_job(str(source), next_run_time=self._at(min(wait, self._intervals[source])))
+                # A look that is still under way while everything stops comes too late: its job is gone.
+                with contextlib.suppress(JobLookupError):
+                    self._scheduler.modify_job(str(source), next_run_time=self._at(min(wait, self._intervals[source])))
 
     def _add(self, source: int, interval: float, first: float) -> None:
         trigger = IntervalTrigger(seconds=interval, jitter=interval * JITTER, timezone=UTC)  # type: ignore[no-untyped-call, unused-ignore]
