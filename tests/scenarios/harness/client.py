@@ -1,10 +1,9 @@
-"""The gate over HTTP, as a caller with one token has it. Safe for threads: each has a connection of its own."""
+"""The gate over HTTP, as a caller with one token has it. Safe for threads."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -34,38 +33,24 @@ class Client:
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self.token = token
         self._timeout = timeout
-        self._local = threading.local()
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, raw: bytes | None = None) -> Reply:
-        """One request; its failure to be answered is `Unreachable`, every status is a reply.
-
-        A kept connection that the server closed meanwhile is opened anew, once.
-        """
+        """One request on a connection of its own; its failure to be answered is `Unreachable`, every status is a reply."""
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        given = {"Content-Type": "application/json"} if data is not None else {}
+        given = {"Connection": "close"} | ({"Content-Type": "application/json"} if data is not None else {})
         if self.token is not None:
             given["Authorization"] = f"Bearer {self.token}"
-        given |= headers or {}
         sent = time.time()
-        for attempt in (0, 1):
-            kept = getattr(self._local, "connection", None)
-            connection = kept or http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-            self._local.connection = connection
-            try:
-                connection.request(method, path, body=data, headers=given)
-                response = connection.getresponse()
-                content = response.read()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                self._local.connection = None
-                if kept is None or attempt:
-                    raise Unreachable(str(error)) from error
-                continue
-            if response.will_close:
-                connection.close()
-                self._local.connection = None
-            return Reply(response.status, _parsed(response, content), sent, time.time(), {k.lower(): v for k, v in response.getheaders()})
-        raise Unreachable
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        try:
+            connection.request(method, path, body=data, headers=given | (headers or {}))
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(str(error)) from error
+        finally:
+            connection.close()
+        return Reply(response.status, _parsed(response, content), sent, time.time(), {k.lower(): v for k, v in response.getheaders()})
 
     def ok(self, method: str, path: str, body: Any = None) -> Any:
         """The body of a reply that must be a success."""

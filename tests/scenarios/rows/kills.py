@@ -43,14 +43,14 @@ def mutate(origin: Origin, dice: random.Random, fresh: int) -> None:
         here = sorted(origin.now)
         for _ in range(dice.randint(1, 4)):
             verb = dice.choice(("edit", "edit", "delete", "rename", "add"))
-            if verb == "add" or len(here) < 8:
+            if len(here) < 8 or (verb == "add" and len(here) < DOCUMENTS):
                 fresh += 1
-                origin.write(f"docs/n{fresh}-{dice.randrange(10**9)}.md", prose(canary(), dice.randint(1, 6)))
+                origin.write(f"docs/n{fresh}-{dice.randrange(10**9)}.md", prose(canary(), dice.randint(1, 3)))
                 continue
             uri = here.pop(dice.randrange(len(here)))
             if verb == "edit":
-                origin.write(uri, prose(canary(), dice.randint(1, 6)))
-            elif verb == "delete":
+                origin.write(uri, prose(canary(), dice.randint(1, 3)))
+            elif verb in {"delete", "add"}:
                 origin.delete(uri)
             else:
                 origin.rename(uri, f"docs/r{dice.randrange(10**9)}.md")
