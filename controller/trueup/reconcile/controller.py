@@ -17,6 +17,7 @@ from trueup.errors import SourceError
 from trueup.model.listing import Hint, Presence, Scope
 from trueup.model.resources import CONFIRM_DELETION, REQUESTED_AT, ContextSource, DeletionPolicy
 from trueup.reconcile.cadence import Cadence, Queue
+from trueup.reconcile.guarding import WatchGuard
 from trueup.reconcile.hints import Hints
 from trueup.reconcile.housekeeping import Housekeeping
 from trueup.reconcile.load import Loader
@@ -54,6 +55,7 @@ class Controller:
         """Told when another generation serves; set by whoever reports on ContextIndexes."""
         self.builder = Builder(plant, self._switched)
         self.hints = Hints(plant.clock, self.queue.due)
+        self.watches = WatchGuard(self.origins, self.hints.give)
         self.cadence = Cadence(plant.clock, lambda source: self.queue.due(source, Scope()), self._jumped)
         told = Told(
             changed=self.reporter.changed,
@@ -71,7 +73,7 @@ class Controller:
     def start(self) -> None:
         """Begin. Sources adopted before are looked at now."""
         self.doubt()
-        for part in (self.reporter, self.hints, self.loader, self.settler, self.builder, self.cadence, self.housekeeping, self.sweeper):
+        for part in (self.reporter, self.hints, self.loader, self.settler, self.builder, self.cadence, self.housekeeping, self.sweeper, self.watches):
             part.start()
 
     def doubt(self) -> None:
@@ -85,7 +87,7 @@ class Controller:
 
     def stop(self) -> None:
         """Drain: no further look begins, the batch in hand is published, what is due is written to status."""
-        for part in (self.cadence, self.hints, self.queue, self.housekeeping, self.sweeper, self.builder, self.loader, self.settler):
+        for part in (self.watches, self.cadence, self.hints, self.queue, self.housekeeping, self.sweeper, self.builder, self.loader, self.settler):
             part.stop()
         self._checks.shutdown(wait=False, cancel_futures=True)
         self.reporter.stop()

@@ -111,6 +111,8 @@ class Origin:
         self.listed = False
         """Whether this process has listed the whole of it since it last could not be read: before that a probe proves nothing."""
         self.watch: Watch | None = None
+        self.mourned: Watch | None = None
+        """The dead watch for which the source was last made due."""
         self.report_after = 0.0
         """Monotonic time before which its status is not summarized again."""
         self._opener = opener
@@ -142,8 +144,9 @@ class Origin:
     def watch_with(self, hint: Callable[[Hint], None]) -> None:
         """Begin to watch, in place of a watch that died."""
         connector = self.connector()
-        if self.watch is not None:
-            self.watch.close()
+        dead, self.watch = self.watch, None
+        if dead is not None:
+            dead.close()
         self.watch = connector.watch(hint)
 
     def redeclare(self, view: View) -> None:

@@ -204,6 +204,22 @@ def test_a_further_hard_link_takes_nothing_away(h: House, tmp_path: Path) -> Non
     assert set(h.served()) == {"a.md", "b.md"}
 
 
+def test_a_root_that_is_replaced_is_seen_without_its_interval(h: House, tmp_path: Path) -> None:
+    """Watched: another folder in the place of the root gives no event, and is looked at and watched all the same."""
+    root = tmp_path / "docs"
+    for name, word in (("docs", "alpha"), ("next", "beta")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.md").write_bytes(text(word))
+    h.sources["docs"] = DirectorySource(root, (), 60.0)
+    h.apply()
+    h.ready()
+    root.rename(tmp_path / "before")
+    (tmp_path / "next").rename(root)
+    until(lambda: "beta" in h.served().get("a.md", ""), "the new folder's text")
+    (root / "b.md").write_bytes(text("gamma"))
+    until(lambda: "b.md" in h.served(), "watched anew")
+
+
 def test_a_gap_is_not_made_fresh_by_a_clock_that_went_back(h: House) -> None:
     """P23, P24a: nobody vouches for what lies in a gap, so it does not take its source's new lease."""
     source = declared(h, {"in/a.md": text("alpha"), "out/b.md": text("beta")}, probes=False)
