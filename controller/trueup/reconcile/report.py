@@ -100,24 +100,23 @@ class Reporter:
                 self.changed(origin.id)
             elif origin.id in dirty or self._lease_ended(origin, now):
                 try:
-                    self._timed(origin)
-                except CatalogError:
-                    log.exception("report.failed", source=origin.key)
+                    self.report(origin)
+                except CatalogError as error:
+                    # Of a catalog or an API server that is away there is nothing more to learn than that.
+                    log.warning("report.failed", source=origin.key, reason=error.reason, message=str(error))
+                    origin.report_after = self._plant.clock.monotonic() + TICK
                     self.changed(origin.id)
 
     def _lease_ended(self, origin: Origin, now: float) -> bool:
         ends = origin.fresh_until
         return ends is not None and now > ends
 
-    def _timed(self, origin: Origin) -> None:
-        """Counting a large source takes a while, so a busy one is reported for a twentieth of the time at most."""
-        began = self._plant.clock.monotonic()
-        self.report(origin)
-        ended = self._plant.clock.monotonic()
-        origin.report_after = ended + 20 * (ended - began)
-
     def report(self, origin: Origin) -> None:
-        """Summarize one source and write its status if it differs."""
+        """Summarize one source and write its status if it differs.
+
+        Counting a large source takes a while, so a busy one is counted for a twentieth of the time at most.
+        """
+        began = self._plant.clock.monotonic()
         now = self._plant.clock.now()
         lease = origin.view.resource.spec.freshness.max_staleness_seconds
         before = self._statuses.read(origin)
@@ -125,6 +124,8 @@ class Reporter:
             return
         with self._plant.store.read() as snapshot:
             facts = reporting.facts(snapshot, origin.id, lease, self._index_failure)
+        ended = self._plant.clock.monotonic()
+        origin.report_after = ended + 20 * (ended - began)
         if facts is None:
             return
         with self._lock:
