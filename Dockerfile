@@ -41,6 +41,7 @@ WORKDIR /var/lib/trueup
 # By number, so that runAsNonRoot can be checked. It needs no name and no home.
 USER 65532:65532
 EXPOSE 8480 9480
+# checkov:skip=CKV_DOCKER_7: the tag, or your digest, is in BASE
 # checkov:skip=CKV_DOCKER_2: the probes are in the manifests, one for each port; the kubelet takes none from an image
 ENTRYPOINT ["trueup"]
 CMD ["--help"]

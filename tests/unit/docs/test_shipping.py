@@ -61,12 +61,11 @@ def test_nothing_is_installed_or_fetched_in_the_last_stage() -> None:
     assert re.search(r"pip uninstall .*\bpip\b", STAGES[1])
 
 
-@pytest.mark.parametrize("overlay", ["kind", "production"])
-def test_the_tag_is_the_version(overlay: str) -> None:
-    """The overlays name the image of this version."""
+def test_the_tag_is_the_version() -> None:
+    """The overlays name the image of this version, and so does `make kind`."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    (image,) = yaml.safe_load((ROOT / f"manifests/overlays/{overlay}/kustomization.yaml").read_text())["images"]
-    assert image == {"name": "trueup", "newTag": version}
+    named = [*(ROOT / "manifests/overlays").rglob("*.yaml"), ROOT / "Makefile", ROOT / "tests/e2e/kind.py"]
+    assert {tag for path in named for tag in re.findall(r"\btrueup:(\d[\w.]*)", path.read_text())} == {version}
 
 
 def test_every_setting_is_on_the_page_and_no_other() -> None:
