@@ -44,6 +44,8 @@ class Lease:
         self._api, self._clock, self._namespace, self._name = api, clock, namespace, name
         self._timing = timing or Timing()
         self._renewed: float | None = None
+        self._ours: Object | None = None
+        """The Lease as we wrote it last: a renewal is one request, until somebody else's write makes it a conflict."""
         self._seen: tuple[object, float] | None = None
         """What somebody else's Lease said last, and since when: a clock of our own, as theirs may differ."""
         self._stopping = threading.Event()
@@ -96,8 +98,10 @@ class Lease:
         try:
             ours = self._attempt()
         except ObjectConflict:
+            self._ours = None
             return False
         except ClusterError as error:
+            self._ours = None
             log.warning("lease.unreachable", reason=error.reason, message=str(error))
             return False
         if ours:
@@ -108,15 +112,15 @@ class Lease:
 
     def _attempt(self) -> bool:
         try:
-            found = self._api.get(self._path())
+            found = self._ours if self._ours is not None and self._renewed is not None else self._api.get(self._path())
         except ObjectGone:
-            self._api.create(path_of("coordination.k8s.io/v1", "leases", self._namespace), self._object({}, {}))
+            self._ours = self._api.create(path_of("coordination.k8s.io/v1", "leases", self._namespace), self._object({}, {}))
             return True
         spec = found.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in {"", self.identity} and not self._ended(spec):
             return False
-        self._api.replace(self._path(), self._object(found["metadata"], spec))
+        self._ours = self._api.replace(self._path(), self._object(found["metadata"], spec))
         return True
 
     def _ended(self, spec: Object) -> bool:

@@ -96,6 +96,19 @@ def test_the_keeper_gives_up_for_good(server: Server, clock: Clock) -> None:
     assert not one.held()
 
 
+def test_a_renewal_is_one_request(server: Server, clock: Clock) -> None:
+    """A Lease that nobody else touches costs one write each time; one that somebody deleted by hand is made again."""
+    one = candidate(server, clock, "one")
+    assert one._try()
+    server.calls.clear()
+    assert one._try()
+    assert server.calls == [("replace", PLACE)]
+    server.objects.clear()
+    assert not one._try()
+    assert one._try()
+    assert server.objects[PLACE]["spec"]["holderIdentity"] == "one"
+
+
 def test_released_it_is_free_at_once(server: Server, clock: Clock) -> None:
     """A clean end makes nobody wait for fifteen seconds."""
     one, two = candidate(server, clock, "one"), candidate(server, clock, "two")
