@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trueup.catalog.announcing import REVOCATIONS
+from trueup.catalog.hot import Hot
 from trueup.catalog.store import Read, Write
 
 
@@ -47,41 +48,18 @@ class Record:
     deliveries: tuple[Delivered, ...] = ()
 
 
-_RETRIEVAL = sa.text(
-    "INSERT INTO retrieval (id, at, seq, principal, request, query, scope, answer, candidates) "
-    "VALUES (:id, :at, :seq, :principal, :request, :query, :scope, :answer, :candidates)"
-)
-_QUERY = sa.text("INSERT INTO query_text (retrieval_id, text, at) VALUES (:id, :text, :at)")
-_DELIVERY = sa.text(
-    "INSERT INTO delivery (retrieval_id, position, principal, point_id, revision_id, digest, seq) VALUES (:id, :position, :principal, :point, :revision, :digest, :seq)"
-)
+_RETRIEVAL = Hot("INSERT INTO retrieval (id, at, seq, principal, request, query, scope, answer, candidates) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_QUERY = Hot("INSERT INTO query_text (retrieval_id, text, at) VALUES (?, ?, ?)")
+_DELIVERY = Hot("INSERT INTO delivery (retrieval_id, position, principal, point_id, revision_id, digest, seq) VALUES (?, ?, ?, ?, ?, ?, ?)")
 
 
 def record(tx: Write, made: Record) -> None:
     """Keep `made`, with its place on the audit log, in this transaction."""
-    tx.run(
-        _RETRIEVAL,
-        {
-            "id": made.id,
-            "at": made.at,
-            "seq": made.seq,
-            "principal": made.principal,
-            "request": json.dumps(made.request),
-            "query": made.query,
-            "scope": made.scope,
-            "answer": json.dumps(made.answer),
-            "candidates": zlib.compress(json.dumps(made.candidates).encode(), 1),
-        },
-    )
+    candidates = zlib.compress(json.dumps(made.candidates).encode(), 1)
+    tx.put(_RETRIEVAL, (made.id, made.at, made.seq, made.principal, json.dumps(made.request), made.query, made.scope, json.dumps(made.answer), candidates))
     if made.text is not None:
-        tx.run(_QUERY, {"id": made.id, "text": made.text, "at": made.at})
-    tx.many(
-        _DELIVERY,
-        [
-            {"id": made.id, "position": place, "principal": made.principal, "point": one.point, "revision": one.revision, "digest": one.digest, "seq": made.seq}
-            for place, one in enumerate(made.deliveries)
-        ],
-    )
+        tx.put(_QUERY, (made.id, made.text, made.at))
+    tx.put(_DELIVERY, *((made.id, place, made.principal, one.point, one.revision, one.digest, made.seq) for place, one in enumerate(made.deliveries)))
     data = {"seq": made.seq, "scope": made.scope, "query": made.query, "results": len(made.answer["results"])}
     tx.audit("Request", principal=made.principal, object=f"retrieval/{made.id}", decision="Allowed", data=data)
 

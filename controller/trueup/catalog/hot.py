@@ -34,19 +34,26 @@ class Hot:
         with _driver(connection) as driver:
             return list(driver.execute(self._by_dialect[connection.dialect.name], params).fetchall())
 
+    def run(self, connection: sa.Connection, params: Sequence[Any] = ()) -> None:
+        """Execute once.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: as with `rows`.
+        """
+        with _driver(connection) as driver:
+            driver.execute(self._by_dialect[connection.dialect.name], params)
+
     def put(self, connection: sa.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Execute once a row; nothing for no rows.
 
         Raises:
             sqlalchemy.exc.DBAPIError: as with `rows`.
         """
-        sql = self._by_dialect[connection.dialect.name]
-        with _driver(connection) as driver:
-            if len(rows) == 1:
-                driver.execute(sql, rows[0])
-            elif rows:
-                with contextlib.closing(driver.cursor()) as cursor:
-                    cursor.executemany(sql, rows)
+        if len(rows) == 1:
+            self.run(connection, rows[0])
+        elif rows:
+            with _driver(connection) as driver, contextlib.closing(driver.cursor()) as cursor:
+                cursor.executemany(self._by_dialect[connection.dialect.name], rows)
 
 
 class HotByIds:
@@ -90,3 +97,26 @@ def _driver(connection: sa.Connection) -> Iterator[Any]:
         if gone or getattr(error, "sqlstate", None) in STALE_CONNECTION:
             connection.invalidate(error)
         raise sa.exc.DBAPIError(None, None, error, connection_invalidated=gone) from error
+
+
+_SAVE, _UNDO, _RELEASE = Hot("SAVEPOINT unit"), Hot("ROLLBACK TO SAVEPOINT unit"), Hot("RELEASE SAVEPOINT unit")
+
+
+@contextlib.contextmanager
+def savepoint(connection: sa.Connection) -> Iterator[None]:
+    """What is done in it is undone if it fails, and nothing else of the transaction.
+
+    Where that cannot be, because the database has given up the whole of it (a full disk), so does the connection.
+    """
+    _SAVE.run(connection)
+    try:
+        yield
+        _RELEASE.run(connection)
+    except BaseException:
+        if not connection.invalidated:
+            try:
+                _UNDO.run(connection)
+                _RELEASE.run(connection)
+            except sa.exc.DBAPIError as error:
+                connection.invalidate(error)
+        raise

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from trueup.catalog.announcing import Announcements
 from trueup.catalog.chain import AuditRow, Chain
-from trueup.catalog.hot import Hot, HotByIds
+from trueup.catalog.failures import catalog_error, may_repeat, name
+from trueup.catalog.hot import Hot, HotByIds, savepoint
 from trueup.catalog.schema import source
 from trueup.errors import CatalogError
 from trueup.ports import Clock
@@ -194,7 +195,7 @@ class Store:
                 finally:
                     read.end_streams()
         except SQLAlchemyError as error:
-            raise CatalogError(f"The catalog could not be read ({_name(error)}).") from error
+            raise CatalogError(f"The catalog could not be read ({name(error)}).") from error
 
     def write(self, unit: Callable[[Write], T], priority: int = NORMAL) -> T:
         """Run `unit` on the writer thread.
@@ -238,9 +239,19 @@ class Store:
             last = any(unit.work is _stop for unit in units)
             units = [unit for unit in units if unit.work is not _stop]
             while units:
-                units = self._commit(units)
+                left = self._commit(units)
+                if left and left[0].priority == units[0].priority and self._overtaken(left[0]):
+                    for unit in left:
+                        self._queue.put(unit)
+                    break
+                units = left
             if last:
                 return
+
+    def _overtaken(self, unit: _Unit) -> bool:
+        """Whether something more urgent waits. At least one unit of each kind has its turn in between, so that none waits for ever."""
+        waiting = self._queue.queue
+        return bool(waiting) and bool(waiting[0].priority < unit.priority)
 
     def _commit(self, units: list[_Unit]) -> list[_Unit]:
         """Run units in one commit, and tell their callers; returns those that are left for the next one."""
@@ -254,7 +265,7 @@ class Store:
                 self.chain = Chain.fresh()
             for unit in units:
                 if not unit.done.done():
-                    unit.done.set_exception(_catalog_error(error))
+                    unit.done.set_exception(catalog_error(error))
             return []
         for unit, value in group.done:
             unit.done.set_result(value)
@@ -266,21 +277,24 @@ class Store:
         group = _Group(left=list(units))
         now = self._now(connection)
         while group.left:
+            if group.done and (group.left[0].priority > group.done[-1][0].priority or self._overtaken(group.left[0])):
+                # What is urgent neither waits for what is less so to be done beside it, nor for more than the unit that runs.
+                return group
             unit = group.left.pop(0)
             before, tx = self.chain.head, Write(connection, now, locking=self.locking)
             try:
-                with connection.begin_nested():
+                with savepoint(connection):
                     value = unit.work(tx)
                     self._finish(tx)
             except Exception as error:
                 self.chain.head = before
                 if connection.invalidated:
                     raise
-                if _may_repeat(error) and unit.repeats < _REPEATS:
+                if may_repeat(error) and unit.repeats < _REPEATS:
                     unit.repeats += 1
                     group.left.insert(0, unit)
                     return group
-                unit.done.set_exception(_catalog_error(error))
+                unit.done.set_exception(catalog_error(error))
                 continue
             group.done.append((unit, value))
             group.topics |= tx.topics
@@ -295,17 +309,15 @@ class Store:
     def _finish(self, tx: Write) -> None:
         """Write what the unit put on the audit log. The chain's head moves only when the caller says so."""
         if tx.entries:
-            tx.many(_AUDIT, self.chain.extend(tx.entries, tx.now))
+            tx.put(_AUDIT, *(tuple(entry[column] for column in _COLUMNS) for entry in self.chain.extend(tx.entries, tx.now)))
 
     def _committed(self, topics: set[str]) -> None:
         """Tell of what was announced."""
         self.announcements.tell(topics)
 
 
-_AUDIT = sa.text(
-    "INSERT INTO audit (chain, seq, at, kind, principal, object, decision, reason, data, prev, hash) "
-    "VALUES (:chain, :seq, :at, :kind, :principal, :object, :decision, :reason, :data, :prev, :hash)"
-)
+_COLUMNS = ("chain", "seq", "at", "kind", "principal", "object", "decision", "reason", "data", "prev", "hash")
+_AUDIT = Hot(f"INSERT INTO audit ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})")
 
 
 _REPEATS = 5
@@ -358,26 +370,9 @@ def _stop(_: Write) -> None:
     """Marks the end of the writer's queue."""
 
 
-def _name(error: SQLAlchemyError) -> str:
-    return type(error.orig if isinstance(error, DBAPIError) else error).__name__
-
-
-def _catalog_error(error: Exception) -> Exception:
-    """The message of a database may quote what was written, so only its name is passed on; the cause has the rest."""
-    if isinstance(error, SQLAlchemyError):
-        wrapped = CatalogError(f"The catalog could not be written ({_name(error)}).")
-        wrapped.__cause__ = error
-        return wrapped
-    return error
-
-
-def _may_repeat(error: Exception) -> bool:
-    """Whether PostgreSQL ended the unit only because of what ran beside it: a deadlock, or a serialization failure."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}
-
-
 def _prepare(engine: sa.Engine, begin: str, pragmas: Sequence[str]) -> None:
     """Let transactions begin as we say, not as the driver guesses, and set the pragmas of each connection."""
+    first = Hot(begin)
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
@@ -387,4 +382,4 @@ def _prepare(engine: sa.Engine, begin: str, pragmas: Sequence[str]) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
+        first.run(connection)

@@ -8,6 +8,7 @@ from typing import Any
 
 from trueup.catalog import history
 from trueup.catalog.history import Delivered, Record
+from trueup.catalog.store import URGENT
 from trueup.gate import receipts
 from trueup.gate.deps import Gate
 from trueup.gate.finding import Finding
@@ -62,7 +63,7 @@ def keep(
         candidates=candidates,
         deliveries=tuple(one for hit in deliveries for one in hit),
     )
-    gate.store.write(lambda tx: history.record(tx, row))
+    gate.store.write(lambda tx: history.record(tx, row), URGENT)
     return made
 
 

@@ -15,6 +15,7 @@ from tests.contract.catalog.conftest import Opener
 from tests.contract.catalog.shelf import PLANNED, Shelf
 from trueup.catalog import audit, declaring, generations, looking, placing, publishing, settling
 from trueup.catalog.announcing import OUTBOX, TOMBSTONES
+from trueup.catalog.hot import Hot
 from trueup.catalog.publishing import Cached
 from trueup.catalog.store import BULK, NORMAL, URGENT, Store, Write
 from trueup.errors import CatalogError, EpochLost
@@ -370,3 +371,105 @@ def test_after_closing_nothing_is_written(store: Store) -> None:
     store.close()
     with pytest.raises(CatalogError, match="closed"):
         store.write(entry)
+
+
+def gather(store: Store, given: list[tuple[str, int]], ran: list[str], also: Any = None) -> list[Any]:
+    """Have units of these names and priorities wait together, then run; `also` is called by the one named `normal/0`."""
+    release, (pool, first) = busy(store, len(given))
+
+    def unit(name: str) -> Any:
+        def work(tx: Write) -> None:
+            ran.append(name)
+            if also is not None and name == "normal/0":
+                also()
+
+        return work
+
+    futures = []
+    for number, (name, priority) in enumerate(given, 1):
+        futures.append(pool.submit(store.write, unit(name), priority))
+        until_queued(store, number)
+    release.set()
+    first.result()
+    pool.shutdown(wait=False)
+    return futures
+
+
+def test_what_is_urgent_waits_for_one_unit_at_most(store: Store) -> None:
+    """What a caller waits for goes before what is merely published, though that came earlier and shares its commits."""
+    ran: list[str] = []
+    late: list[Any] = []
+    pool = ThreadPoolExecutor(1)
+
+    def arrive() -> None:
+        late.append(pool.submit(store.write, lambda _: ran.append("late"), URGENT))
+        until_queued(store, 1)
+
+    futures = gather(store, [("normal/0", NORMAL), ("normal/1", NORMAL), ("normal/2", NORMAL), ("urgent", URGENT)], ran, arrive)
+    for future in [*futures, *late]:
+        future.result()
+    assert ran == ["urgent", "normal/0", "late", "normal/1", "normal/2"]
+    pool.shutdown()
+
+
+def test_what_is_urgent_is_committed_before_the_rest_begins(store: Store) -> None:
+    """The answer to a caller leaves when its own record is durable, not when what waited beside it is."""
+    seen: list[int] = []
+
+    def look() -> None:
+        with store.read() as read:
+            seen.extend(read.hot(Hot("SELECT count(*) FROM meta WHERE key = ?"), "urgent")[0])
+
+    release, (pool, first) = busy(store, 2)
+    normal = pool.submit(store.write, lambda _: look())
+    urgent = pool.submit(store.write, lambda tx: tx.put(Hot("INSERT INTO meta (key, value) VALUES (?, '')"), ("urgent",)), URGENT)
+    until_queued(store, 2)
+    release.set()
+    for future in (first, urgent, normal):
+        future.result()
+    assert seen == [1]
+    pool.shutdown()
+
+
+def test_what_is_urgent_without_end_starves_nobody(store: Store) -> None:
+    """While urgent units never cease to come, the others still have their turn."""
+    ran: list[str] = []
+    pool = ThreadPoolExecutor(4)
+    stopped = threading.Event()
+
+    def flood() -> None:
+        while not stopped.is_set():
+            store.write(lambda _: None, URGENT)
+
+    floods = [pool.submit(flood) for _ in range(4)]
+    futures = gather(store, [(f"normal/{number}", NORMAL) for number in range(3)], ran)
+    for future in futures:
+        future.result(timeout=20)
+    stopped.set()
+    for one in floods:
+        one.result()
+    pool.shutdown()
+
+
+def test_a_transaction_that_the_database_gave_up_keeps_nobody_waiting_for_nothing(store: Store, tmp_path: Any) -> None:
+    """Where the database ends the whole transaction (a full disk), no unit in it is said to have happened."""
+    release, (pool, first) = busy(store, 2)
+
+    def full(tx: Write) -> None:
+        tx.run(sa.text("ROLLBACK"))
+        raise OperationalError("INSERT", {}, Exception("disk full"))
+
+    futures = [pool.submit(store.write, entry)]
+    until_queued(store, 1)
+    futures.append(pool.submit(store.write, full))
+    until_queued(store, 2)
+    release.set()
+    first.exception()
+    for future in futures:
+        with pytest.raises(CatalogError):
+            future.result()
+    store.write(entry)
+    with store.read() as read:
+        assert len(list(audit.export(read))) == 1
+    assert problems(store, tmp_path) == []
+    pool.shutdown()

@@ -11,7 +11,7 @@ import re
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trueup.catalog.store import Write
+from trueup.catalog.store import URGENT, Write
 from trueup.errors import CatalogError, Denied
 from trueup.gate.deps import Gate
 from trueup.model.principal import Caller
@@ -58,7 +58,7 @@ class Auditing:
         def unit(tx: Write) -> None:
             tx.audit(kind, principal=caller.key, object=asked, decision=decision, reason=reason, data={"status": status})
 
-        self._gate.store.write(unit)
+        self._gate.store.write(unit, URGENT)
 
 
 def _counts(scope: Scope, status: int) -> bool:
