@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import trueup.app
+import trueup.sources.directory
+import trueup.sources.git
 from trueup.ingest import embedders
 from trueup.model.text import Vectors
 from trueup.surfaces.cli import main
@@ -53,7 +55,7 @@ def fork(fifo: Path, arguments: list[str]) -> int:
 
 def serve(fifo: Path, arguments: list[str]) -> None:
     """Fork once for each line, when the process before is dead."""
-    assert trueup.app
+    assert trueup.app  # imported for the forks, with the connectors
     embedders.VectorEmbedder.embed = counted  # type: ignore[method-assign]
     os.mkfifo(fifo)
     child = None
