@@ -122,7 +122,7 @@ class Soak:
         """Stopped; the index is removed, or replaced by an older copy, or copied."""
         self._down(self.installation.stop if self.dice.random() < 0.5 else self.installation.kill)
         index = self.installation.home / "index"
-        copy = self.installation.folder / f"copy{len(self.copies)}"
+        copy = self.installation.folder / f"copy{self.installation.starts}"
         shutil.copytree(index, copy)
         self.copies.append(copy)
         shutil.rmtree(index)
