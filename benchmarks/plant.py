@@ -127,12 +127,12 @@ class Trueup:
 
     def published(self) -> None:
         """Wait until everything that is wanted is served."""
-        self._wait("SELECT count(*) FROM document WHERE wanted IS NOT NULL AND retry_at IS NULL")
+        self._wait("SELECT 1 FROM document WHERE wanted IS NOT NULL AND retry_at IS NULL LIMIT 1")
 
     def settled(self) -> None:
         """Wait until the index, too, is in the catalog's state."""
         self.core.settler.wake()
-        self._wait("SELECT count(*) FROM outbox")
+        self._wait("SELECT 1 FROM outbox LIMIT 1")
 
     def _wait(self, left: str) -> None:
         while True:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import qdrant_edge as engine
 
 from trueup.errors import IndexFailure
@@ -244,7 +243,7 @@ def _engine_id(point_id: str) -> str | int:
 def _engine_point(point: Point) -> engine.Point:
     vectors: dict[str, Any] = {}
     if point.vectors.dense is not None:
-        vectors[DENSE] = np.frombuffer(point.vectors.dense, "<f4").tolist()
+        vectors[DENSE] = memoryview(point.vectors.dense).cast("f")  # a sequence that the engine reads without a list between
     if point.vectors.sparse is not None:
         vectors[SPARSE] = engine.SparseVector(list(point.vectors.sparse.indices), list(point.vectors.sparse.values))
     return engine.Point(point.id, vectors, to_payload(point.keys))
