@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from passes import main
 from plant import Trueup
-from trueup.catalog.publishing import unpack_body
+from trueup.catalog.bodies import unpack_body
 from trueup.model.listing import Scope
 
 _SERVED = sa.text(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from trueup.catalog.announcing import OUTBOX
+from trueup.catalog.bodies import keep_bodies
 from trueup.catalog.looking import Removal, bury
 from trueup.catalog.schema import document, revision, source
 from trueup.catalog.store import Read, Write
@@ -72,7 +72,6 @@ _VECTORS = sa.text("SELECT digest, dense, sparse FROM vector WHERE fingerprint =
     sa.bindparam("digests", expanding=True)
 )
 _KEEP_VECTOR = sa.text("INSERT INTO vector (fingerprint, digest, dense, sparse) VALUES (:fingerprint, :digest, :dense, :sparse) ON CONFLICT DO NOTHING")
-_KEEP_BODY = sa.text("INSERT INTO body (digest, data) VALUES (:digest, :data) ON CONFLICT DO NOTHING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +97,6 @@ def keep_vectors(tx: Write, fingerprint: str, rows: Iterable[Cached]) -> None:
     tx.holding = True
     by_digest = sorted(rows, key=lambda row: row.digest)  # in one order everywhere, so that two processes never wait for each other
     tx.many(_KEEP_VECTOR, [{"fingerprint": fingerprint, "digest": r.digest, "dense": r.dense, "sparse": r.sparse} for r in by_digest])
-
-
-def pack_body(text: str) -> bytes:
-    """A codec byte and the text: 0 raw, 1 zlib where that saves a fifth."""
-    raw = text.encode()
-    if len(raw) >= 128:
-        packed = zlib.compress(raw, 1)
-        if len(packed) * 5 < len(raw) * 4:
-            return b"\x01" + packed
-    return b"\x00" + raw
-
-
-def unpack_body(data: bytes) -> str:
-    """The text that `pack_body` packed."""
-    return (zlib.decompress(data[1:]) if data[0] == 1 else data[1:]).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +140,13 @@ _CHUNK = sa.text(
     "INSERT INTO chunk (point_id, revision_id, generation_id, ordinal, digest, byte_start, byte_end, line_start, line_end, heading, verdict, findings) "
     "VALUES (:point, :revision, :generation, :ordinal, :digest, :byte_start, :byte_end, :line_start, :line_end, :heading, :verdict, :findings)"
 )
-_REVISION = sa.insert(revision).returning(revision.c.id, sort_by_parameter_order=True)
+_REVISION = sa.text(
+    "INSERT INTO revision (document_id, source_id, state, version, digest, source_revision, observed_at, expires_at, conflict_key, chunks, seq) "
+    "VALUES (:document_id, :source_id, 'live', :version, :digest, :source_revision, :observed_at, :expires_at, :conflict_key, :chunks, :seq)"
+)
+_REVISIONS = sa.text("SELECT document_id, max(id) FROM revision WHERE document_id IN :documents GROUP BY document_id").bindparams(
+    sa.bindparam("documents", expanding=True)
+)
 _TOUCH_REVISION = sa.text("UPDATE revision SET version = :version, observed_at = :observed_at, source_revision = :source_revision WHERE id = :revision")
 _RETIRE = sa.text("UPDATE revision SET state = 'dead' WHERE id = :revision")
 _RETIRE_POINTS = sa.text(
@@ -212,7 +202,7 @@ def _stands(publication: Publication, rows: Mapping[int, Any]) -> bool:
 
 def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
     _retire(tx, valid, rows, seq)
-    made = [row[0] for row in tx.run(_REVISION, [_revision(p, rows[p.wanted.document], seq) for p in valid])]
+    made = _revisions(tx, valid, rows, seq)
     chunks = [
         _chunk(chunk, point, revision_id, generation)
         for p, revision_id in zip(valid, made, strict=True)
@@ -220,8 +210,7 @@ def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], s
         for chunk, point in zip(p.prepared.chunks, points, strict=True)
     ]
     tx.many(_CHUNK, chunks)
-    bodies = {c.digest: c.text for p in valid for c in p.prepared.chunks if c.verdict is not Verdict.QUARANTINED}
-    tx.many(_KEEP_BODY, [{"digest": digest, "data": pack_body(text)} for digest, text in bodies.items()])
+    keep_bodies(tx, {c.digest: c.text for p in valid for c in p.prepared.chunks if c.verdict is not Verdict.QUARANTINED})
     tx.many(
         _LIVE,
         [
@@ -237,6 +226,14 @@ def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], s
             tx.audit("Quarantine", principal="controller", object=f"document/{p.wanted.document}", decision="Quarantined", data={"rules": rules})
     tx.many(_COUNT_CHUNKS, [{"source": id_, "chunks": number, "now": tx.now} for id_, number in added.items()])
     _trace(tx, [p for p in valid if rows[p.wanted.document].revision_id is None])
+
+
+def _revisions(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> list[int]:
+    """Insert the revisions; returns their ids in order. They are the latest of their documents, whose sources are held."""
+    tx.many(_REVISION, [_revision(p, rows[p.wanted.document], seq) for p in valid])
+    documents = [p.wanted.document for p in valid]
+    ids = {row[0]: row[1] for start in range(0, len(documents), 500) for row in tx.rows(_REVISIONS, {"documents": documents[start : start + 500]})}
+    return [ids[document_] for document_ in documents]
 
 
 def _retire(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
@@ -284,7 +281,6 @@ def _revision(publication: Publication, row: Any, seq: int) -> dict[str, Any]:
     return {
         "document_id": wanted_.document,
         "source_id": wanted_.source,
-        "state": "live",
         "version": wanted_.version,
         "digest": prepared.digest,
         "source_revision": row.source_revision,
@@ -301,6 +297,9 @@ def _conflict_key(key: str | None) -> str | None:
     return key if key is None or len(key) <= 512 else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
+_HEADING = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str, object]:
     start, end = chunk.span.bytes or (None, None)
     return {
@@ -313,7 +312,7 @@ def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str
         "byte_end": end,
         "line_start": chunk.span.lines[0],
         "line_end": chunk.span.lines[1],
-        "heading": json.dumps(chunk.heading, ensure_ascii=False),
+        "heading": _HEADING(chunk.heading),
         "verdict": chunk.verdict.value,
         "findings": json.dumps(chunk.findings) if chunk.findings else None,
     }

@@ -183,6 +183,8 @@ revision = Table(
     sqlite_autoincrement=True,
 )
 
+# Not WITHOUT ROWID, nor are `body` and `vector`: rows of such size in the order of random keys double the pages that loading writes,
+# and a page holds no two vectors.
 chunk = Table(
     "chunk",
     metadata,
@@ -201,7 +203,6 @@ chunk = Table(
     Index("ix_chunk_revision_id", "revision_id"),
     Index("ix_chunk_digest", "digest"),
     Index("ix_chunk_generation_id", "generation_id", "point_id"),
-    sqlite_with_rowid=False,
 )
 
 # The text of a chunk by its digest: a one-byte codec (0 raw UTF-8, 1 zlib) and the body.
@@ -210,7 +211,6 @@ body = Table(
     metadata,
     Column("digest", String, primary_key=True),
     Column("data", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 vector = Table(
@@ -220,7 +220,6 @@ vector = Table(
     Column("digest", String, primary_key=True),
     Column("dense", LargeBinary),  # little-endian float32
     Column("sparse", LargeBinary),  # uint32 count, uint32 ids, float32 weights, little-endian
-    sqlite_with_rowid=False,
 )
 
 # Point ids to be driven to the catalog's present state. Not verbs: a late row is harmless.

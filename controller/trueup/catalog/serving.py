@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from trueup.catalog.bodies import unpack_body
 from trueup.catalog.hot import Hot, HotByIds
-from trueup.catalog.publishing import unpack_body
 from trueup.catalog.store import Read
 from trueup.decide.delivery import Candidate
 from trueup.errors import CatalogError

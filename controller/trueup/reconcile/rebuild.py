@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from trueup.catalog import generations, publishing, settling
+from trueup.catalog.bodies import unpack_body
 from trueup.catalog.generations import Active
 from trueup.catalog.publishing import Cached, folders
 from trueup.catalog.store import BULK, NORMAL, Write
@@ -140,9 +141,7 @@ class Builder:
         vectors = {d: Vectors(c.dense, Sparse.unpack(c.sparse) if c.sparse is not None else None) for d, c in found.items()}
         missing = {m.digest: m for m in part if m.digest not in vectors}
         if missing:
-            made = self._plant.embedders.get(generation.spec).embed(
-                [embedded_text(heading_of(m.heading), publishing.unpack_body(m.body)) for m in missing.values()]
-            )
+            made = self._plant.embedders.get(generation.spec).embed([embedded_text(heading_of(m.heading), unpack_body(m.body)) for m in missing.values()])
             fresh = [Cached(d, v.dense, v.sparse.pack() if v.sparse is not None else None) for d, v in zip(missing, made, strict=True)]
             self._plant.store.write(lambda tx: publishing.keep_vectors(tx, fingerprint, fresh), BULK)
             vectors.update(zip(missing, made, strict=True))

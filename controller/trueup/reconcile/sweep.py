@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from trueup.catalog import publishing, settling
+from trueup.catalog import settling
+from trueup.catalog.bodies import unpack_body
 from trueup.catalog.settling import Material
 from trueup.catalog.store import BULK
 from trueup.errors import CatalogError, TrueupError
@@ -119,7 +120,7 @@ def _vectors(plant: Plant, generation: GenerationSpec, part: list[Material]) -> 
     made = {m.digest: Vectors(m.dense, Sparse.unpack(m.sparse) if m.sparse is not None else None) for m in part if m.dense is not None or m.sparse is not None}
     missing = {m.digest: m for m in part if m.digest not in made}
     if missing:
-        texts = [embedded_text(heading_of(m.heading), publishing.unpack_body(m.body)) for m in missing.values()]
+        texts = [embedded_text(heading_of(m.heading), unpack_body(m.body)) for m in missing.values()]
         made.update(zip(missing, plant.embedders.get(generation).embed(texts), strict=True))
     return made
 

@@ -66,7 +66,7 @@ def test_the_migrations_end_at_the_schema(empty):
         made = shape(connection)
     assert migrated == made
     assert made["tombstone"]["autoincrement"]
-    assert not made["chunk"]["rowid"]
+    assert not made["delivery"]["rowid"]
 
 
 def test_the_comparison_can_fail(empty):

@@ -14,9 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from trueup.catalog import migrate, resources
+from trueup.catalog.bodies import unpack_body
 from trueup.catalog.generations import Planned
 from trueup.catalog.opening import open_store
-from trueup.catalog.publishing import unpack_body
 from trueup.errors import VersionGone
 from trueup.ingest.kinds import supported
 from trueup.ingest.prepare import prepare

@@ -53,7 +53,6 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_body")),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "chunk",
@@ -70,7 +69,6 @@ def upgrade() -> None:
         sa.Column("verdict", sa.String(), nullable=False),
         sa.Column("findings", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("point_id", name=op.f("pk_chunk")),
-        sqlite_with_rowid=False,
     )
     op.create_index("ix_chunk_digest", "chunk", ["digest"], unique=False)
     op.create_index("ix_chunk_generation_id", "chunk", ["generation_id", "point_id"], unique=False)
@@ -312,7 +310,6 @@ def upgrade() -> None:
         sa.Column("dense", sa.LargeBinary(), nullable=True),
         sa.Column("sparse", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("fingerprint", "digest", name=op.f("pk_vector")),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "acl",
