@@ -23,12 +23,12 @@ def surface(request: Request) -> Surface:
     return found
 
 
-def gate(request: Request) -> Gate:
+async def gate(request: Request) -> Gate:
     """Its gate."""
     return surface(request).gate
 
 
-def _caller(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
+async def _caller(request: Request, _: Annotated[object, Depends(_bearer)]) -> Caller:
     found: Caller = request.state.caller
     return found
 
@@ -37,7 +37,7 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 GateOf = Annotated[Gate, Depends(gate)]
 
 
-def operator(caller: CallerOf) -> Caller:
+async def operator(caller: CallerOf) -> Caller:
     """The caller, if it operates the installation.
 
     Raises:
@@ -48,7 +48,7 @@ def operator(caller: CallerOf) -> Caller:
     return caller
 
 
-def auditor(caller: CallerOf) -> Caller:
+async def auditor(caller: CallerOf) -> Caller:
     """The caller, if it may read the audit log.
 
     Raises:
