@@ -144,12 +144,15 @@ def embedded(home: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Gate, Embedd
         sandbox = Sandbox()
         stack.callback(sandbox.close)
 
+        shared: dict[str, object] = {}
+
         def opener(resource: ContextSource) -> Source:
             context = OpenContext(
                 allowed_roots=(Path.cwd(), Path.home(), *(root.resolve() for root in roots)),
                 forbidden=(home,),
                 cache_dir=home / "cache" / (resource.metadata.uid or "none"),
                 timeout=resource.spec.timeout_seconds,
+                shared=shared,
             )
             return open_source(resource.spec, context)
 

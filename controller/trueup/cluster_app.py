@@ -193,6 +193,7 @@ class _Opener:
 
     def __init__(self, settings: ClusterSettings, api: Api) -> None:
         self._settings, self._api = settings, api
+        self._shared: dict[str, object] = {}
 
     def __call__(self, resource: ContextSource) -> Source:
         """The connector for `resource`.
@@ -212,6 +213,7 @@ class _Opener:
             credentials=folder if spec.secret_ref else None,
             namespace=meta.namespace,
             cluster=self._api,
+            shared=self._shared,
         )
         if spec.secret_ref is None:
             return open_source(spec, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ class OpenContext:
         credentials: a folder of files named by key (`username`, `password`, `token`, `identity`, `known_hosts`, `ca.crt`), or None.
         namespace: the source's own; what it names in a cluster lies there.
         cluster: the connection to the API server; None where there is no cluster.
+        shared: what the connectors of one kind share in this process, by a name of theirs: few things of which a system has few.
     """
 
     allowed_roots: tuple[Path, ...]
@@ -36,6 +37,7 @@ class OpenContext:
     credentials: Path | None = None
     namespace: str = "default"
     cluster: Api | None = None
+    shared: dict[str, object] = field(default_factory=dict)
 
 
 def within_roots(path: Path, context: OpenContext) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from tests.unit.sources.selections import Everything
 from trueup.model.listing import Hint, Item, Scope
-from trueup.sources.directory import DirectorySource, watch
+from trueup.sources.directory import DirectorySource, inotify
+from trueup.sources.directory.inotify import Inotifies
 from trueup.sources.directory.watch import DirectoryWatch
 
 DEADLINE = 5.0
@@ -158,9 +159,9 @@ def test_lost_events_hint_at_everything(root: Path, hints: Hints) -> None:
     """When the kernel's queue runs over, only a look at everything makes up for what was lost."""
     running = DirectoryWatch.start(root, (), hints)
     assert running is not None
-    inotify = running._observer._inotify
-    overflow = watch.InotifyEvent(watch.WatchDescriptor(-1), watch.Mask(0x4000), 0, b"")
-    inotify.handle_event(overflow)
+    instance = running._observer._inotify
+    overflow = inotify.InotifyEvent(inotify.WatchDescriptor(-1), inotify.Mask(0x4000), 0, b"")
+    instance.handle_event(overflow)
     hints.wait("")
     assert not running.alive
     running.close()
@@ -168,20 +169,20 @@ def test_lost_events_hint_at_everything(root: Path, hints: Hints) -> None:
 
 def test_without_watches_to_be_had_there_is_none(root: Path, hints: Hints, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system's limit leaves a folder unwatched, the source is said to be unwatched, not half watched in silence."""
-    real = watch.InotifyFD._get_or_create_watch
+    real = inotify.InotifyFD._get_or_create_watch
 
-    def exhausted(self: watch.InotifyFD, path: bytes, mask: watch.Mask) -> object:
+    def exhausted(self: inotify.InotifyFD, path: bytes, mask: inotify.Mask) -> object:
         if path.endswith(b"/docs"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(self, path, mask)
 
-    monkeypatch.setattr(watch.InotifyFD, "_get_or_create_watch", exhausted)
+    monkeypatch.setattr(inotify.InotifyFD, "_get_or_create_watch", exhausted)
     assert DirectoryWatch.start(root, (), hints) is None
 
     def refused(_: object) -> int:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
-    monkeypatch.setattr(watch.InotifyFD, "_create_inotify_fd", refused)
+    monkeypatch.setattr(inotify.InotifyFD, "_create_inotify_fd", refused)
     assert DirectoryWatch.start(root, (), hints) is None
 
 
@@ -193,3 +194,53 @@ def test_watching_holds_nothing_once_closed(root: Path, hints: Hints) -> None:
         assert running is not None
         running.close()
     assert (len(list(Path("/proc/self/fd").iterdir())), threading.active_count()) == before
+
+
+def test_many_roots_share_few_instances(tmp_path: Path) -> None:
+    """A system gives a user 128 inotify instances: however many sources there are, each is watched, and each hears its own."""
+    inotifies, heard, roots = Inotifies(most=2), [Hints() for _ in range(5)], [tmp_path / f"r{n}" for n in range(5)]
+    before = sum(1 for fd in Path("/proc/self/fd").iterdir() if "inotify" in _target(fd))
+    for root in roots:
+        root.mkdir()
+    running = [DirectoryWatch.start(root, (), hints, inotifies) for root, hints in zip(roots, heard, strict=True)]
+    assert sum(1 for fd in Path("/proc/self/fd").iterdir() if "inotify" in _target(fd)) == before + 2
+    for n, root in enumerate(roots):
+        (root / f"{n}.md").write_text("x")
+        heard[n].wait(f"{n}.md")
+    first, *others = running
+    assert first is not None
+    first.close()
+    for n, other in enumerate(others, 1):
+        assert other is not None
+        assert other.alive
+        (roots[n] / "more.md").write_text("x")
+        heard[n].wait("more.md")
+        other.close()
+    assert sum(1 for fd in Path("/proc/self/fd").iterdir() if "inotify" in _target(fd)) == before
+
+
+def test_a_limit_met_by_one_root_leaves_the_others_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared instances, not shared trouble: only the root that could not be watched whole is told so."""
+    inotifies, (one, other) = Inotifies(most=1), (tmp_path / "one", tmp_path / "other")
+    (one / "docs").mkdir(parents=True)
+    other.mkdir()
+    fine = DirectoryWatch.start(other, (), Hints(), inotifies)
+    real = inotify.InotifyFD._get_or_create_watch
+
+    def exhausted(self: inotify.InotifyFD, path: bytes, mask: inotify.Mask) -> object:
+        if path.endswith(b"/docs"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, path, mask)
+
+    monkeypatch.setattr(inotify.InotifyFD, "_get_or_create_watch", exhausted)
+    assert DirectoryWatch.start(one, (), Hints(), inotifies) is None
+    assert fine is not None
+    assert fine.alive
+    fine.close()
+
+
+def _target(fd: Path) -> str:
+    try:
+        return os.readlink(fd)  # noqa: PTH115 - no path, a kind
+    except FileNotFoundError:
+        return ""

@@ -13,6 +13,7 @@ from trueup.errors import SourceDenied, SourceMisconfigured, SourceTimeout, Sour
 from trueup.model.listing import Complete, Content, Hint, Item, Presence, Scope
 from trueup.model.resources.contextsource import ContextSourceSpec
 from trueup.ports import Selection
+from trueup.sources.directory.inotify import Inotifies
 from trueup.sources.directory.listing import Walk
 from trueup.sources.directory.tree import ABSENT, FOLDER, Forbidden, fingerprint, fresh, look_at, open_file, pass_to
 from trueup.sources.directory.watch import DirectoryWatch
@@ -33,13 +34,17 @@ class DirectorySource:
         forbidden: folders that are never entered (TRUEUP_HOME).
         timeout: seconds that the file system may take for one listing or one read.
         admitted: raises SourceMisconfigured for a resolved folder that may not be a source.
+        inotifies: what all watches of the process share; a watch has one of its own without.
     """
 
-    def __init__(self, path: Path, forbidden: tuple[Path, ...], timeout: float, admitted: Callable[[Path], None] | None = None) -> None:
+    def __init__(
+        self, path: Path, forbidden: tuple[Path, ...], timeout: float, admitted: Callable[[Path], None] | None = None, inotifies: Inotifies | None = None
+    ) -> None:
         self._path = path
         self._forbidden = forbidden
         self._timeout = timeout
         self._admitted = admitted
+        self._inotifies = inotifies
 
     def revision(self) -> None:
         """None: a folder has nothing whose equality proves that nothing below it changed."""
@@ -104,7 +109,7 @@ class DirectorySource:
         with self._root() as (_, place):
             if place.parent == Path(os.path.realpath(self._path)) and place.name.startswith(".."):
                 return None  # a mounted volume is swapped whole: what is watched would be gone with the first change
-            return DirectoryWatch.start(place, Forbidden(self._forbidden).paths, hint)
+            return DirectoryWatch.start(place, Forbidden(self._forbidden).paths, hint, self._inotifies)
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -203,4 +208,6 @@ def open_source(spec: ContextSourceSpec, context: OpenContext) -> DirectorySourc
         raise SourceMisconfigured(why="spec.source.directory is missing")
     path = Path(spec.source.directory.path)
     within_roots(path, context)
-    return DirectorySource(path, context.forbidden, context.timeout, lambda place: within_roots(place, context))
+    inotifies = context.shared.setdefault("inotifies", Inotifies())
+    shared = inotifies if isinstance(inotifies, Inotifies) else None
+    return DirectorySource(path, context.forbidden, context.timeout, lambda place: within_roots(place, context), shared)

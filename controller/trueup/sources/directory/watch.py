@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable
@@ -23,11 +22,9 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
 from trueup.model.listing import WHOLE, Hint
+from trueup.sources.directory.inotify import Inotifies, Observer
 from trueup.sources.naming import encode
 
 _log = structlog.get_logger(__name__)
@@ -40,50 +37,10 @@ _EVENTS: list[type[FileSystemEvent]] = [
 ]
 
 
-class _Inotify(InotifyFD):
-    """One inotify instance that tells when events were lost: the queue ran over, or a folder could not be watched."""
-
-    def __init__(self, lost: Callable[[], None]) -> None:
-        super().__init__()
-        self._lost = lost
-
-    def handle_event(self, event: InotifyEvent) -> None:
-        super().handle_event(event)
-        if event.is_queue_overflow:
-            self._lost()
-
-    def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
-        # The base warns where one folder is met twice, by its event and by walking its parent; that is no fault. It also
-        # takes a folder it may not watch (-1) for watched.
-        try:
-            watch = self._get_or_create_watch(path, mask)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.ENOMEM):
-                self._lost()
-            raise
-        if watch.wd == -1:
-            self._watch_for_wd.pop(watch.wd, None)
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        watch.callbacks[id_] = callback
-        return watch.wd
-
-
-class _Observer(BaseObserver):
-    def __init__(self, inotify: _Inotify) -> None:
-        self._inotify = inotify
-        inotify.start()
-        super().__init__(InotifyEmitter, inotify_fd=inotify)
-
-    def on_thread_stop(self) -> None:
-        super().on_thread_stop()
-        self._inotify.stop()
-        self._inotify.join()
-
-
 class DirectoryWatch(FileSystemEventHandler):
     """A running watch over a folder tree."""
 
-    def __init__(self, root: Path, forbidden: tuple[Path, ...], hint: Callable[[Hint], None]) -> None:
+    def __init__(self, root: Path, forbidden: tuple[Path, ...], hint: Callable[[Hint], None], inotifies: Inotifies) -> None:
         self._root = os.fsencode(root)
         self._forbidden = tuple(os.fsencode(folder) for folder in forbidden)
         self._hint = hint
@@ -92,17 +49,18 @@ class DirectoryWatch(FileSystemEventHandler):
         self._saying = threading.RLock()  # held while a hint is given, so that none is given once `close` returned
         status = root.stat()
         self._place = (status.st_dev, status.st_ino)
-        self._observer = _Observer(_Inotify(self._lost))
+        self._observer = Observer(inotifies, self._root, self._lost)
 
     @classmethod
-    def start(cls, root: Path, forbidden: tuple[Path, ...], hint: Callable[[Hint], None]) -> DirectoryWatch | None:
+    def start(cls, root: Path, forbidden: tuple[Path, ...], hint: Callable[[Hint], None], inotifies: Inotifies | None = None) -> DirectoryWatch | None:
         """Watch `root`; None if the system refuses, which is logged.
 
-        `hint` is called from the watch's own thread, one call at a time, and must return soon.
+        `hint` is called from the watch's own thread, one call at a time, and must return soon. `inotifies` are the instances
+        that all watches of the process share; without them the watch has one of its own.
         """
         watch = None
         try:
-            watch = cls(root, forbidden, hint)
+            watch = cls(root, forbidden, hint, inotifies or Inotifies())
             watch._observer.schedule(watch, str(root), recursive=True, event_filter=_EVENTS)
             watch._observer.start()
         except OSError as error:
