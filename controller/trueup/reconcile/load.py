@@ -160,8 +160,10 @@ class Loader:
                 Job(wanted, origin, row.epoch, row.namespace, row.indexes, view.settings_digest, prepared, len(content.data), self._plant.clock.now())
             )
         except VersionGone:
-            self._plant.store.write(lambda tx: publishing.forget_version(tx, wanted), NORMAL)
-            self._release(wanted)
+            try:
+                self._plant.store.write(lambda tx: publishing.forget_version(tx, wanted), NORMAL)
+            finally:
+                self._release(wanted)  # or it would count as being loaded for ever
             self._relook(wanted.source, wanted.uri)
         except SourceError as error:
             self._fail(wanted, error.reason, str(error), retry=error.reason != "TooLarge")
