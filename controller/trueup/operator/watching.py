@@ -117,6 +117,10 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
     settings.networking.request_timeout = 60
+    # By default each object is handled at once: at the first start, 2,000 finalizers in one second were refused with 429,
+    # and so was the Lease. A worker counts until it has been idle for a while, so that while must be short.
+    settings.queueing.worker_limit = 16
+    settings.queueing.idle_timeout = 0.1
     settings.persistence.finalizer = FINALIZER
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_GROUP)
     settings.persistence.diffbase_storage = _NoDiffBase()
