@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test dev-cluster demo-cluster e2e kind lint-manifests bench lint types imports generated lock migration setup clean
+.PHONY: help demo test scenarios soak dev-cluster demo-cluster e2e kind lint-manifests bench lint types imports generated lock migration setup clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ e2e: $(VENV)/.dev  ## the same with pods, on a cluster of yours: make e2e KUBECO
 
 kind: $(VENV)/.dev  ## build the image, make a cluster of it in Docker, and run e2e there (KEEP=1 keeps the cluster)
 	@$(BIN)/python -m tests.e2e.kind --image "$(or $(IMAGE),trueup:0.1.0)" $(if $(KEEP),--keep)
+
+scenarios: $(VENV)/.dev  ## the promises tried from outside, with faults; a table (SCENARIOS="P01 P30 --json out.json")
+	@$(BIN)/python -m tests.scenarios $(SCENARIOS)
+
+soak: $(VENV)/.dev  ## random mutations, faults and kills, every answer checked: make soak MINUTES=20
+	@$(BIN)/python -m tests.scenarios.soak $(or $(MINUTES),5) $(SOAK)
 
 bench: $(VENV)/.dev  ## Trueup and its peers on one corpus: a table, and JSON beside it
 	@$(BIN)/python benchmarks/run.py $(BENCH)

@@ -32,6 +32,8 @@ class Span:
     marks: frozenset[str]
     born: float
     died: float = math.inf
+    dying: float = math.inf
+    """When the mutation began that ended it: a tombstone may be as early as that."""
     last_served: float = 0.0
 
     def live_within(self, start: float, end: float) -> bool:
@@ -135,6 +137,9 @@ class Truth:
                     span = Span(source, uri, fresh[uri], frozenset(canaries(data.decode(errors="replace"))), now)
                     live[uri] = span
                     self._spans.setdefault((source, uri, span.digest), []).append(span)
+            for uri, span in before.items():
+                if fresh.get(uri) != span.digest:
+                    span.dying = now
         yield
         with self._lock:
             now = time.time()
@@ -149,7 +154,8 @@ class Truth:
         with self._lock:
             live, now = self._live[source], time.time()
             for uri in list(live) if uris is None else uris:
-                live.pop(uri).died = now
+                span = live.pop(uri)
+                span.died = span.dying = now
 
     def outage(self, source: str) -> None:
         """From now on nobody can know what is true of `source`."""
@@ -275,7 +281,7 @@ class Truth:
                     continue
                 at = parse(stone["at"])
                 spans = self._spans.get((source, stone["uri"], stone["digest"]), [])
-                if any(span.born < at - g and span.died > at for span in spans):
+                if any(span.born < at - g and span.dying > at for span in spans):
                     tally.false_tombstones += 1
                     self.violations.append(Violation("false tombstone", source, f"{stone['uri']} {stone['reason']} at {stone['at']}", at))
 
