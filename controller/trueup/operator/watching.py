@@ -82,6 +82,7 @@ class Watching:
                 kopf.operator(
                     registry=_registry(self._feed, self._credentials),
                     settings=settings,
+                    identity=_IDENTITY,
                     standalone=True,
                     clusterwide=not self._namespaces,
                     namespaces=self._namespaces,
@@ -95,6 +96,10 @@ class Watching:
         finally:
             settings.execution.executor.shutdown(wait=False)
             self._ended.set()
+
+
+_IDENTITY: Any = "trueup"
+"""Among peers, of which there are none. Left to itself kopf would ask for its user's name, and a pod's user has no name."""
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
