@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trueup.errors import Invalid, Unauthenticated
@@ -61,12 +64,43 @@ def _check_name(name: str) -> None:
         raise Invalid(why="the name of a user, group or agent has 1 to 512 bytes and no control characters")
 
 
+class Genuine:
+    """Who the tokens name whose signatures were found right, and when each begins; by digest, the last `kept` of them.
+
+    A signature that is right stays so, and checking it took a tenth of a query's time. Whether a token is valid now, and
+    whether it was revoked, is asked anew each time.
+    """
+
+    def __init__(self, kept: int = 1024) -> None:
+        self._kept = kept
+        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, digest: bytes) -> tuple[Caller, float] | None:
+        """What was kept, if it was."""
+        with self._lock:
+            if digest in self._known:
+                self._known.move_to_end(digest)
+            return self._known.get(digest)
+
+    def keep(self, digest: bytes, caller: Caller, begins: float) -> None:
+        """Keep it; the one that was not asked for for longest is let go."""
+        with self._lock:
+            self._known[digest] = caller, begins
+            while len(self._known) > self._kept:
+                self._known.popitem(last=False)
+
+
 @dataclass(frozen=True, slots=True)
 class LocalIdentity:
     """Verifies tokens signed by this installation's own key."""
 
     key: SigningKey
     clock: Clock
+    genuine: Genuine = field(default_factory=Genuine, repr=False, compare=False)
 
     def verify(self, token: str) -> Caller:
         """The caller whom `token` vouches for. Whether it was revoked is for the catalog to say.
@@ -75,16 +109,24 @@ class LocalIdentity:
             Unauthenticated: it is not such a token, or not valid now.
         """
         try:
-            claims = opened(token, self.key, TYP, AUDIENCE)
-            self._check_times(claims)
-            return _caller(claims)
+            caller, begins = self._named(token)
         except (NotSigned, KeyError, TypeError, ValueError, AttributeError) as error:
             # One answer for every reason: which check failed is nothing the holder of a bad token should learn.
             raise Unauthenticated from error
+        self._check_times(caller, begins)
+        return caller
 
-    def _check_times(self, claims: dict[str, Any]) -> None:
-        now = self.clock.now()
-        issued, begins, ends = (_time(claims[name]) for name in ("iat", "nbf", "exp"))
+    def _named(self, token: str) -> tuple[Caller, float]:
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self.genuine.get(digest)
+        if known is None:
+            claims = opened(token, self.key, TYP, AUDIENCE)
+            known = _caller(claims), _time(claims["nbf"])
+            self.genuine.keep(digest, *known)
+        return known
+
+    def _check_times(self, caller: Caller, begins: float) -> None:
+        now, issued, ends = self.clock.now(), caller.issued_at, caller.expires_at
         if issued > now + LEEWAY or begins > now + LEEWAY or ends <= now - LEEWAY or ends - issued > LONGEST:
             raise Unauthenticated
 

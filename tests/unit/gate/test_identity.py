@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.unit.gate.world import NOW, TestClock
 from trueup.errors import Invalid, Unauthenticated
 from trueup.gate import receipts
-from trueup.gate.identity import LEEWAY, LONGEST, LocalIdentity, mint
+from trueup.gate.identity import LEEWAY, LONGEST, Genuine, LocalIdentity, mint
 from trueup.gate.keys import Keys, KeysUnusable
 from trueup.gate.sealing import CheckpointSeal
 from trueup.model.principal import Caller, Role
@@ -51,6 +51,32 @@ def test_a_token_names_its_user(keys: Keys, clock: TestClock, identity: LocalIde
     assert (caller.user, caller.groups, caller.roles, caller.agent) == ("alice", frozenset({"eng", "ops"}), frozenset({Role.OPERATOR}), None)
     assert (caller.issued_at, caller.expires_at) == (NOW, NOW + 60)
     assert caller.operator
+
+
+def test_a_token_known_to_be_genuine_ends_as_any_other(keys: Keys, clock: TestClock, identity: LocalIdentity) -> None:
+    """That its signature was found right once neither prolongs a token nor lends anything to one that differs from it."""
+    token = mint(keys.token, clock, "alice", ttl=60)
+    for _ in range(2):
+        assert identity.verify(token).user == "alice"
+    for other in (token[:-2], token[:-1] + ("A" if token[-1] != "A" else "B"), token + "A"):
+        with pytest.raises(Unauthenticated):
+            identity.verify(other)
+    clock.pass_(60 + LEEWAY)
+    with pytest.raises(Unauthenticated):
+        identity.verify(token)
+    clock.wall = NOW - LEEWAY - 1
+    with pytest.raises(Unauthenticated):
+        identity.verify(token)
+
+
+def test_no_more_tokens_are_remembered_than_there_is_room_for(keys: Keys, clock: TestClock) -> None:
+    """Whatever many hold tokens, memory does not grow with them, and one that was let go is as good as before."""
+    genuine = Genuine(kept=2)
+    identity = LocalIdentity(keys.token, clock, genuine)
+    tokens = [mint(keys.token, clock, name) for name in ("alice", "bob", "carol")]
+    for _ in range(2):
+        assert [identity.verify(token).user for token in tokens] == ["alice", "bob", "carol"]
+    assert len(genuine) == 2
 
 
 def test_an_agent_loses_every_role(keys: Keys, clock: TestClock, identity: LocalIdentity) -> None:
