@@ -197,7 +197,7 @@ def _rewrite(stage: Stage, origin: Repo, *, new_commit: bool) -> None:
     stage.gone(dropped, origin)
     assert stage.tombstone(origin, "docs/dropped.md")["reason"] == "HistoryRewritten"
     stage.until(lambda: "HistoryRewritten" in stage.events(origin), 20, "the event HistoryRewritten")
-    assert stage.status(origin)["revision"] == origin.head()
+    stage.until(lambda: stage.status(origin)["revision"] == origin.head(), 20, "the revision in status")
     stage.serves_truth(origin)
 
 

@@ -70,7 +70,7 @@ def short_outage(stage: Stage, origin: Origin, begin: Callable[[], contextlib.Ab
         assert stage.tombstones(origin) == []
     stage.until(lambda: stage.condition(origin, "Ready").get("status") == "True", two_intervals(stage, origin), lambda: f"ready again: {stage.status(origin)}")
     assert not stage.answer(origin)["degraded"]
-    assert {"FetchFailed", "Recovered"} <= set(stage.events(origin))
+    stage.until(lambda: {"FetchFailed", "Recovered"} <= set(stage.events(origin)), 10, lambda: f"events: {stage.events(origin)}")
     stage.serves_truth(origin)
 
 
@@ -387,5 +387,5 @@ def p39(stage: Stage, kind: str) -> None:
     stage.until(lambda: not stage.served(origin) & marks, stage.truth.terms(origin.key).g, "the newer ones are gone")
     assert {t["reason"] for t in stage.tombstones(origin)} == {"HistoryRewritten"}
     assert "heldDeletion" not in stage.status(origin)
-    assert "HistoryRewritten" in stage.events(origin)
+    stage.until(lambda: "HistoryRewritten" in stage.events(origin), 20, "the event HistoryRewritten")
     stage.serves_truth(origin)
