@@ -77,7 +77,8 @@ class Api:
         """What this connection has; a service account's token as it is now."""
         made = self._client.configuration
         bearer = made.get_api_key_with_prefix("BearerToken") or made.get_api_key_with_prefix("authorization")
-        token = str(bearer).removeprefix("Bearer ") if bearer else None
+        # A kubeconfig's begins with "Bearer", a pod's with "bearer".
+        token = str(bearer).rpartition(" ")[2] if bearer else None
         return Credentials(self._host, made.ssl_ca_cert, bool(made.verify_ssl), token, made.cert_file, made.key_file)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
