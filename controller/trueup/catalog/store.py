@@ -355,7 +355,10 @@ class SqliteStore(Store):
     dialect = "sqlite"
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        reader = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=16, max_overflow=64, connect_args={"check_same_thread": False})
+        # Last in, first out: the connection that was just used has its statements compiled and its pages at hand.
+        reader = sa.create_engine(
+            f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=16, max_overflow=64, pool_use_lifo=True, connect_args={"check_same_thread": False}
+        )
         _prepare(reader, "BEGIN", ("PRAGMA query_only = 1", "PRAGMA cache_size = -16384", "PRAGMA mmap_size = 1073741824", "PRAGMA busy_timeout = 10000"))
         writer = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
         _prepare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -12,6 +13,11 @@ from fastapi import FastAPI
 
 DRAIN = 10
 """Seconds that requests in flight get after SIGTERM. Without a bound an open event stream would keep the process for ever."""
+
+TURN = 0.0005
+"""Seconds for which a busy thread keeps the interpreter while others wait for it. A request goes from thread to thread
+five times, and with Python's own 5 ms it waited so long each time: at 40 requests/s and a busy machine p95 fell from 100
+to 45 ms."""
 
 
 class _Server(uvicorn.Server):
@@ -65,4 +71,9 @@ def run(app: FastAPI, listener: socket.socket, ready: Callable[[], None], closin
         h11_max_incomplete_event_size=32 * 1024,
         limit_concurrency=None,
     )
-    _Server(config, ready, closing).run(sockets=[listener])
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN)
+    try:
+        _Server(config, ready, closing).run(sockets=[listener])
+    finally:
+        sys.setswitchinterval(before)
