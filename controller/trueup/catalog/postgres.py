@@ -20,6 +20,9 @@ from trueup.catalog.store import Store, Write
 from trueup.errors import CatalogError
 from trueup.ports import Clock
 
+STOPPED = 20.0
+"""Seconds that a write may pause between two statements before the server ends it and lets go of its locks."""
+
 _CONNECT = {
     "application_name": "trueup",
     "connect_timeout": 5,
@@ -54,6 +57,7 @@ class PostgresStore(Store):
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
             raise CatalogError("The catalog's URL is not valid: it must be postgresql://USER@HOST/DATABASE.") from error
         sa.event.listen(reader, "connect", _read_only)
+        sa.event.listen(writer, "connect", _hurrying)
         for engine in (reader, writer):
             sa.event.listen(engine, "connect", _connected)
             sa.event.listen(engine, "handle_error", _give_up_connection)
@@ -112,6 +116,13 @@ def _read_only(connection: psycopg.Connection[Any], _: object) -> None:
     connection.execute("SET idle_in_transaction_session_timeout = 0")
     connection.autocommit = False
     connection.read_only = True
+
+
+def _hurrying(connection: psycopg.Connection[Any], _: object) -> None:
+    """A process that is stopped in the middle of a write must not hold its locks against whoever takes over."""
+    connection.autocommit = True
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{STOPPED:g}s'")
+    connection.autocommit = False
 
 
 def _give_up_connection(context: sa.engine.ExceptionContext) -> None:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tests.unit.operator.server import Clock
-from trueup.catalog import migrate, posting
+from trueup.catalog import migrate, postgres, posting
 from trueup.catalog.fencing import FencedStore, begin_term
+from trueup.catalog.opening import open_store
 from trueup.catalog.store import SqliteStore, Write
-from trueup.errors import LeaseLost
+from trueup.errors import CatalogError, LeaseLost
 
 _SET = sa.text("INSERT INTO meta (key, value) VALUES ('test', :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
 _GET = sa.text("SELECT value FROM meta WHERE key = 'test'")
+
+
+class Machine:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
 
 @pytest.fixture
@@ -74,3 +88,29 @@ def test_how_far_events_were_posted_is_remembered(store: SqliteStore) -> None:
     store.write(lambda tx: posting.set_mark(tx, 7))
     with store.read() as read:
         assert posting.mark(read) == 7
+
+
+def test_a_write_that_stops_halfway_does_not_hold_up_the_next_term(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P32: a process stopped in the middle of a transaction loses it, and its locks, by the server's clock."""
+    monkeypatch.setattr(postgres, "STOPPED", 0.5)
+    one, two = (open_store(postgres_url, Machine()) for _ in range(2))
+    one.write(lambda tx: migrate.prepare(tx.connection))
+    fenced = FencedStore(one, one.write(lambda tx: begin_term(tx, "one")), lambda: True)
+    inside, resume = threading.Event(), threading.Event()
+
+    def halfway(tx: Write) -> None:
+        tx.run(_SET, {"value": "late"})
+        inside.set()
+        resume.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(fenced.write, halfway)
+        assert inside.wait(10)
+        two.write(lambda tx: begin_term(tx, "two"))
+        resume.set()
+        with pytest.raises(CatalogError):
+            stopped.result(20)
+    with two.read() as read:
+        assert read.value(_GET) is None
+    one.close()
+    two.close()
