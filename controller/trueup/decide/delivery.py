@@ -148,7 +148,10 @@ CHECKS: tuple[Check, ...] = (
 
 def judge(case: Case) -> Why:
     """`DELIVERED`, or the first check that fails."""
-    return next((why for why, fails in CHECKS if fails(case)), Why.DELIVERED)
+    for why, fails in CHECKS:
+        if fails(case):
+            return why
+    return Why.DELIVERED
 
 
 def marked_stale(case: Case) -> bool:

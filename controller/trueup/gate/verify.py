@@ -49,6 +49,10 @@ class Vouched:
     stale: bool
     text: str = field(repr=False, default="")
 
+    def with_text(self, why: Why, text: str) -> Vouched:
+        """The same with its text. Written out, because `replace` takes three times as long and every candidate comes by."""
+        return Vouched(why, self.candidate, self.standing, self.declared, self.slot, self.lease, self.stale, text)
+
     @property
     def place(self) -> Place:
         """Where it is from."""
@@ -97,7 +101,7 @@ def verify(
         if found.why is Why.DELIVERED:
             text = texts.get(found.candidate.digest)
             whys[point] = Why.UNKNOWN if text is None else Why.DELIVERED
-            known[point] = replace(found, why=whys[point], text=text or "")
+            known[point] = found.with_text(whys[point], text or "")
     return Verified(moment.sequence, now, known, whys)
 
 
