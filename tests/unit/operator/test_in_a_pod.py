@@ -36,6 +36,6 @@ def test_a_token_that_was_renewed_is_the_one_that_is_given(account: Path, monkey
     """The kubelet writes a new one before the old one ends; whoever asks again gets that."""
     api = Api.connect()
     account.write_text("second.pod.token")
-    later = SimpleNamespace(now=lambda: dt.datetime.max)
-    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=later, timedelta=lambda **_: dt.timedelta(0)))
+    later = SimpleNamespace(now=lambda: dt.datetime.fromisoformat("2100-01-01"))
+    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=later))
     assert api.credentials().token == "second.pod.token"
