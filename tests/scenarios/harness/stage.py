@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -230,15 +230,15 @@ class Stage:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Settle the books: tombstones are compared, the row's sources withdrawn, and nothing may have been violated."""
+        """Settle the books: tombstones are compared with what died; the network is well again."""
         for origin in self.origins.values():
             self.truth.bury(origin.key, self.tombstones(origin), parsed)
         for proxy in self.proxies.values():
             proxy.close()
 
-    def clean(self, sources: Iterable[Origin] | None = None) -> None:
+    def clean(self) -> None:
         """Withdraw what is still declared, so that it costs the other rows nothing."""
-        for origin in self.origins.values() if sources is None else sources:
+        for origin in self.origins.values():
             try:
                 self.operator.send("DELETE", f"/v1/resources/contextsources/{origin.key}")
             except Unreachable:
