@@ -378,7 +378,7 @@ def test_the_gate_keeps_nothing_of_one_caller_for_another(world: World) -> None:
     assert {
         name
         for name in Gate.__dataclass_fields__
-        if name not in {"store", "index", "embedders", "clock", "identity", "keys", "controller", "distrust", "reviews"}
+        if name not in {"store", "index", "embedders", "clock", "identity", "keys", "controller", "distrust", "reviews", "hook_secret"}
     } == {
         "policies",
         "atlas",
