@@ -47,6 +47,7 @@ def main() -> int:
                 time.sleep(0.5)
         print(f"The operator ended by itself:\n{made.program.tail(30)}", file=sys.stderr)
     except KeyboardInterrupt:
+        shutil.rmtree(HOME, ignore_errors=True)
         print("\nEnded.", file=sys.stderr)
         return 0
     except (BuildError, ControlPlaneError, KubectlError, InstallationError) as error:
