@@ -14,6 +14,8 @@ from tokenizers import Tokenizer
 
 from trueup.errors import EmbeddingError
 
+onnxruntime.disable_telemetry_events()  # nothing about an installation leaves it; some builds of the library would tell
+
 _TOKENS = 256
 """What all-MiniLM-L6-v2 was tuned to read; chunks are cut to fit."""
 _THREADS = 2
