@@ -10,7 +10,7 @@ import structlog
 from trueup.catalog import generations
 from trueup.catalog.generations import BUILTIN, Planned
 from trueup.cluster.api import Object
-from trueup.decide.conditions import summarize_index
+from trueup.decide.index_conditions import summarize_index
 from trueup.errors import CatalogError, Invalid, LeaseLost, TrueupError
 from trueup.model.resources import ContextIndex, parse_stored
 from trueup.operator.shelf import Shelf

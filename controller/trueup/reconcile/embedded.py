@@ -11,7 +11,7 @@ import structlog
 from trueup.catalog import declaring, generations, placing, resources
 from trueup.catalog.generations import BUILTIN, Planned
 from trueup.catalog.store import BULK, URGENT, Read, Store, Write
-from trueup.decide.conditions import summarize_index
+from trueup.decide.index_conditions import summarize_index
 from trueup.errors import CatalogError, Invalid, NotFound
 from trueup.model.listing import Presence
 from trueup.model.resources import ContextIndex, ContextSource, parse_manifest, parse_stored
