@@ -37,6 +37,8 @@ def decode(uri: str) -> bytes:
     Raises:
         ValueError: no path is written that way (a stray "%", an escape that was not needed, a lone surrogate).
     """
+    if _PLAIN(uri):
+        return uri.encode()
     path = _TRIPLET.sub(lambda match: bytes([int(match.group(1), 16)]), uri.encode())
     if encode(path) != uri:
         raise ValueError("this is not how a document's uri is written")

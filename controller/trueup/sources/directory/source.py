@@ -21,6 +21,46 @@ from trueup.sources.naming import components
 from trueup.sources.opening import OpenContext, within_roots
 
 _BLOCK = 1 << 20
+_KEPT = 0.25
+"""Seconds for which an opened root serves further reads. Resolving its path and opening it component by component took longer
+than everything else about reading a small file."""
+_TRUSTED = 0.02
+"""Seconds after which it is asked again whether the paths still lead where they led. Whatever happens, nothing is read but the very
+file that was listed."""
+
+
+_Folder = tuple[int, int] | None
+"""Device and inode of a folder; None for none."""
+
+
+class _Root:
+    """An opened root. Whoever uses it keeps it open by holding the object.
+
+    Attributes:
+        descriptor: of the folder, opened from "/" so that no component of its path is a link.
+        place: its resolved path.
+        forbidden: what is never entered below it.
+    """
+
+    __slots__ = ("_asked", "_led_to", "_until", "descriptor", "forbidden", "place")
+
+    def __init__(self, descriptor: int, place: Path, forbidden: Forbidden, led_to: dict[Path, _Folder]) -> None:
+        self.descriptor = descriptor
+        self.place = place
+        self.forbidden = forbidden
+        self._led_to = led_to
+        self._asked = time.monotonic()
+        self._until = self._asked + _KEPT
+
+    def stands(self) -> bool:
+        """Whether it was opened a moment ago, and every path still leads where it led then, whatever links are on the way."""
+        now = time.monotonic()
+        if now - self._asked > _TRUSTED and all(_led_to(path) == folder for path, folder in self._led_to.items()):
+            self._asked = now
+        return now < self._until and now - self._asked <= _TRUSTED
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 class DirectorySource:
@@ -45,6 +85,7 @@ class DirectorySource:
         self._timeout = timeout
         self._admitted = admitted
         self._inotifies = inotifies
+        self._held: _Root | None = None
 
     def revision(self) -> None:
         """None: a folder has nothing whose equality proves that nothing below it changed."""
@@ -58,17 +99,17 @@ class DirectorySource:
             SourceTimeout: the file system took longer than the time set.
         """
         del previous  # a folder has no history
-        with self._root() as (root, place):
-            walk = Walk(Forbidden(self._forbidden), selection, self._timeout)
-            if scope.whole:
-                try:
-                    yield from walk.tree(os.open(".", FOLDER, dir_fd=root), "")
-                except OSError as error:
-                    raise self._outage(error) from error
-            else:
-                yield from walk.parts(root, scope.prefixes)
-            self._confirm(root, place)
-            yield Complete(gaps=tuple(walk.gaps))
+        root = self._root()
+        walk = Walk(root.forbidden, selection, self._timeout)
+        if scope.whole:
+            try:
+                yield from walk.tree(os.open(".", FOLDER, dir_fd=root.descriptor), "")
+            except OSError as error:
+                raise self._outage(error) from error
+        else:
+            yield from walk.parts(root.descriptor, scope.prefixes)
+        self._confirm(root)
+        yield Complete(gaps=tuple(walk.gaps))
 
     def read(self, uri: str, version: str, limit: int) -> Content:
         """The bytes of a file, if it is the file that was listed and no one touched it while it was read."""
@@ -78,21 +119,24 @@ class DirectorySource:
                 raise VersionGone
             if status.st_size > limit:
                 raise TooLarge(limit=limit)
-            # Until its last change is older than the clock's grain, a further one could leave no mark.
-            time.sleep(fresh(status.st_ctime_ns))
-            data = bytearray()
-            while block := os.read(opened, min(_BLOCK, limit + 1 - len(data))):
+            wait = fresh(status.st_ctime_ns)
+            if wait:  # even a sleep of nothing gives the interpreter away
+                time.sleep(wait)
+            size = min(_BLOCK, max(status.st_size, 4096) + 1)
+            data = os.read(opened, min(size, limit + 1))
+            # All of it, as far as its size tells. What is not, as in a file system that has no sizes, is read to its end.
+            while len(data) != status.st_size and (block := os.read(opened, min(size, limit + 1 - len(data)))):
                 data += block
                 if time.monotonic() - began > self._timeout:
                     raise SourceTimeout(seconds=self._timeout)
             if fingerprint(os.fstat(opened)) != version:
                 raise VersionGone
-        return Content(bytes(data), version)
+        return Content(data, version)
 
     def check(self, uri: str, version: str) -> Presence:
         """Whether the file is still the one that was listed, by its status alone."""
         try:
-            with self._folder(uri) as (forbidden, folder, name):
+            with self._folder(self._root(), uri) as (forbidden, folder, name):
                 status = look_at(forbidden, folder, name)
         except OSError as error:
             if error.errno in ABSENT:
@@ -106,48 +150,55 @@ class DirectorySource:
 
         When the watch is no longer `alive` (the root went, or another folder stands there), close it and watch again.
         """
-        with self._root() as (_, place):
-            if place.parent == Path(os.path.realpath(self._path)) and place.name.startswith(".."):
-                return None  # a mounted volume is swapped whole: what is watched would be gone with the first change
-            return DirectoryWatch.start(place, Forbidden(self._forbidden).paths, hint, self._inotifies)
+        root = self._root()
+        if root.place.parent == Path(os.path.realpath(self._path)) and root.place.name.startswith(".."):
+            return None  # a mounted volume is swapped whole: what is watched would be gone with the first change
+        return DirectoryWatch.start(root.place, root.forbidden.paths, hint, self._inotifies)
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Let go of the root."""
+        self._held = None
 
-    @contextmanager
-    def _root(self) -> Iterator[tuple[int, Path]]:
-        """The root's descriptor and its resolved path, opened from "/" so that no component of that path is a link."""
+    def _root(self) -> _Root:
+        """The root, resolved and opened anew."""
+        led_to = {path: _led_to(path) for path in (self._path, *self._forbidden)}
         try:
-            place = mounted(Path(os.path.realpath(self._path, strict=True)))
+            folder = Path(os.path.realpath(self._path, strict=True))
+            place = mounted(folder)
+            if place != folder:
+                led_to[folder / "..data"] = _led_to(place)
             if self._admitted is not None:
                 self._admitted(place)
-            root = pass_to(Forbidden(self._forbidden), None, place.parts[1:])
+            forbidden = Forbidden(self._forbidden)
+            return _Root(pass_to(forbidden, None, place.parts[1:]), place, forbidden, led_to)
         except OSError as error:
             raise self._outage(error) from error
-        try:
-            yield root, place
-        finally:
-            os.close(root)
 
-    def _confirm(self, root: int, place: Path) -> None:
+    def _kept_root(self) -> _Root:
+        """The root for one of many reads."""
+        held = self._held
+        if held is None or not held.stands():
+            held = self._held = self._root()
+        return held
+
+    def _confirm(self, root: _Root) -> None:
         """That the root is still where it was: a tree that is being taken away looks like one that was emptied."""
         try:
-            there, held = os.lstat(place), os.fstat(root)
+            there, held = os.lstat(root.place), os.fstat(root.descriptor)
         except OSError as error:
             raise self._outage(error) from error
         if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
             raise SourceUnavailable(why="its folder was replaced while it was listed")
 
     @contextmanager
-    def _folder(self, uri: str) -> Iterator[tuple[Forbidden, int, bytes]]:
-        """The folder that holds `uri`, and the name in it; OSError if there is no such folder."""
+    def _folder(self, root: _Root, uri: str) -> Iterator[tuple[Forbidden, int, bytes]]:
+        """The folder below `root` that holds `uri`, and the name in it; OSError if there is no such folder."""
         try:
             names = components(uri)
         except ValueError as error:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
-        forbidden = Forbidden(self._forbidden)
-        with self._root() as (root, _):
-            folder = pass_to(forbidden, root, names[:-1])
+        forbidden = root.forbidden.again()
+        folder = pass_to(forbidden, root.descriptor, names[:-1])
         try:
             yield forbidden, folder, names[-1]
         finally:
@@ -156,7 +207,7 @@ class DirectorySource:
     @contextmanager
     def _file(self, uri: str) -> Iterator[tuple[int, os.stat_result]]:
         try:
-            with self._folder(uri) as (forbidden, folder, name):
+            with self._folder(self._kept_root(), uri) as (forbidden, folder, name):
                 opened, status = open_file(forbidden, folder, name)
         except OSError as error:
             if error.errno in ABSENT:
@@ -196,6 +247,14 @@ def mounted(folder: Path) -> Path:
     except OSError:
         return folder
     return folder / name if name.startswith("..") and len(name) > 2 and "/" not in name else folder
+
+
+def _led_to(path: Path) -> _Folder:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def open_source(spec: ContextSourceSpec, context: OpenContext) -> DirectorySource:

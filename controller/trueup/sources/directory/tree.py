@@ -66,6 +66,12 @@ class Forbidden:
                 found.add((status.st_dev, status.st_ino))
         self._folders = frozenset(found)
 
+    def again(self) -> Forbidden:
+        """The same folders for another listing or read, for which the files inside them are looked up anew."""
+        other = Forbidden(())
+        other.paths, other._folders = self.paths, self._folders
+        return other
+
     def folder(self, status: os.stat_result) -> bool:
         """Whether an opened folder is one of them."""
         return (status.st_dev, status.st_ino) in self._folders
