@@ -333,13 +333,13 @@ def test_the_engine_is_not_asked_for_nothing(filled: EdgeIndex) -> None:
 
 
 def test_writes_in_batches_and_flushes_when_told(filled: EdgeIndex) -> None:
-    """600 points are three batches, so that a search waits for one at most; a flush, which stops every search, only when told."""
+    """600 points are ten batches, so that a search waits for one at most; a flush, which stops every search, only when told."""
     recorder = filled._shards[NAME] = Recorder(filled._shards[NAME])
     filled.upsert(HYBRID, [point(number) for number in range(100, 700)])
-    assert recorder.asked == ["update"] * 3
+    assert recorder.asked == ["update"] * 10
     filled.flush()
     filled.flush()
-    assert recorder.asked == ["update"] * 3 + ["flush"]
+    assert recorder.asked == ["update"] * 10 + ["flush"]
 
 
 class PanicException(BaseException):

@@ -109,7 +109,7 @@ def test_is_strict_and_indexes_before_loading(index: ServerIndex, client: Record
     assert made["sparse_vectors_config"]["sparse"].modifier is None
     schemas = [named["field_schema"] for named in client.named("create_payload_index")]
     assert all(named["wait"] is True for named in client.named("create_payload_index"))
-    assert len(schemas) == 7
+    assert len(schemas) == 6
     assert [schema.is_tenant for schema in schemas if isinstance(schema, models.KeywordIndexParams)] == [True]
 
 
