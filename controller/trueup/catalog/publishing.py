@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from trueup.catalog.announcing import OUTBOX
 from trueup.catalog.bodies import keep_bodies
+from trueup.catalog.hot import HotByIds
 from trueup.catalog.looking import Removal, bury
-from trueup.catalog.schema import document, revision, source
 from trueup.catalog.store import Read, Write
 from trueup.model.index import Keys
 from trueup.model.text import Chunk, Prepared, Verdict
@@ -117,20 +118,23 @@ class Publication:
     epoch: int
 
 
-_FENCE = (
-    sa.select(
-        document.c.id,
-        document.c.revision_id,
-        document.c.wanted,
-        source.c.epoch,
-        source.c.revision.label("source_revision"),
-        source.c.observation,
-        revision.c.digest,
-        revision.c.observed_at,
-        revision.c.chunks,
-    )
-    .select_from(document.join(source, source.c.id == document.c.source_id).outerjoin(revision, revision.c.id == document.c.revision_id))
-    .where(document.c.id.in_(sa.bindparam("documents", expanding=True)), source.c.state == "live")
+class _Fenced(NamedTuple):
+    """What a publication is checked against, and supersedes."""
+
+    id: int
+    revision_id: int | None
+    wanted: str | None
+    epoch: int
+    source_revision: str | None
+    observation: str | None
+    digest: str | None
+    observed_at: float | None
+    chunks: int | None
+
+
+_FENCE = HotByIds(
+    "SELECT d.id, d.revision_id, d.wanted, s.epoch, s.revision, s.observation, r.digest, r.observed_at, r.chunks "
+    "FROM document d JOIN source s ON s.id = d.source_id LEFT JOIN revision r ON r.id = d.revision_id WHERE s.state = 'live' AND d.id"
 )
 _LIVE = sa.text(
     "UPDATE document SET state = 'live', revision_id = :revision, settings = :settings, wanted = NULL, wanted_since = NULL, stale_at = NULL, attempts = 0, retry_at = NULL, "
@@ -144,9 +148,7 @@ _REVISION = sa.text(
     "INSERT INTO revision (document_id, source_id, state, version, digest, source_revision, observed_at, expires_at, conflict_key, chunks, seq) "
     "VALUES (:document_id, :source_id, 'live', :version, :digest, :source_revision, :observed_at, :expires_at, :conflict_key, :chunks, :seq)"
 )
-_REVISIONS = sa.text("SELECT document_id, max(id) FROM revision WHERE document_id IN :documents GROUP BY document_id").bindparams(
-    sa.bindparam("documents", expanding=True)
-)
+_REVISIONS = HotByIds("SELECT document_id, id FROM revision WHERE state = 'live' AND document_id")
 _TOUCH_REVISION = sa.text("UPDATE revision SET version = :version, observed_at = :observed_at, source_revision = :source_revision WHERE id = :revision")
 _RETIRE = sa.text("UPDATE revision SET state = 'dead' WHERE id = :revision")
 _RETIRE_POINTS = sa.text(
@@ -179,28 +181,29 @@ def publish(tx: Write, publications: Sequence[Publication]) -> list[bool]:
     be erased.
     """
     begin(tx, {p.wanted.source for p in publications})
-    rows = _fenced(tx, publications)
-    valid = [p for p in publications if _stands(p, rows)]
-    strays = [{"generation": g, "point": point} for p in publications if not _stands(p, rows) for g, points in p.points.items() for point in points]
+    rows = _fenced(tx, [p.wanted.document for p in publications])
+    stands = [_stands(p, rows) for p in publications]
+    valid = [p for p, stood in zip(publications, stands, strict=True) if stood]
+    void = [p for p, stood in zip(publications, stands, strict=True) if not stood]
+    strays = [{"generation": g, "point": point} for p in void for g, points in p.points.items() for point in points]
     tx.many(_STRAY, strays)
     tx.announce(OUTBOX)
     if valid:
         _replace(tx, valid, rows, tx.allot())
-    return [_stands(p, rows) for p in publications]
+    return stands
 
 
-def _fenced(tx: Write, publications: Sequence[Publication]) -> dict[int, Any]:
-    """The rows that the publications are checked against."""
-    documents = sorted(p.wanted.document for p in publications)
-    return {row.id: row for start in range(0, len(documents), 500) for row in tx.rows(_FENCE, {"documents": documents[start : start + 500]})}
+def _fenced(tx: Write, documents: Collection[int]) -> dict[int, _Fenced]:
+    """The rows of those of `documents` whose sources are live."""
+    return {row.id: row for row in map(_Fenced._make, tx.hot_by_ids(_FENCE, documents))}
 
 
-def _stands(publication: Publication, rows: Mapping[int, Any]) -> bool:
+def _stands(publication: Publication, rows: Mapping[int, _Fenced]) -> bool:
     row = rows.get(publication.wanted.document)
     return row is not None and row.epoch == publication.epoch and row.wanted == publication.wanted.version
 
 
-def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
+def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, _Fenced], seq: int) -> None:
     _retire(tx, valid, rows, seq)
     made = _revisions(tx, valid, rows, seq)
     chunks = [
@@ -228,15 +231,15 @@ def _replace(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], s
     _trace(tx, [p for p in valid if rows[p.wanted.document].revision_id is None])
 
 
-def _revisions(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> list[int]:
-    """Insert the revisions; returns their ids in order. They are the latest of their documents, whose sources are held."""
+def _revisions(tx: Write, valid: Sequence[Publication], rows: Mapping[int, _Fenced], seq: int) -> list[int]:
+    """Insert the revisions; returns their ids in order. They are the live ones of their documents, whose sources are held."""
     tx.many(_REVISION, [_revision(p, rows[p.wanted.document], seq) for p in valid])
     documents = [p.wanted.document for p in valid]
-    ids = {row[0]: row[1] for start in range(0, len(documents), 500) for row in tx.rows(_REVISIONS, {"documents": documents[start : start + 500]})}
+    ids = dict(sorted(tx.hot_by_ids(_REVISIONS, documents)))
     return [ids[document_] for document_ in documents]
 
 
-def _retire(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], seq: int) -> None:
+def _retire(tx: Write, valid: Sequence[Publication], rows: Mapping[int, _Fenced], seq: int) -> None:
     """Take what is superseded out of service. The same bytes cut anew leave no tombstone: nothing died."""
     superseded: dict[str, list[Removal]] = {}
     for p in valid:
@@ -248,7 +251,7 @@ def _retire(tx: Write, valid: Sequence[Publication], rows: Mapping[int, Any], se
         else:
             tx.run(_RETIRE, {"revision": row.revision_id})
             tx.run(_RETIRE_POINTS, {"revision": row.revision_id})
-            tx.run(_COUNT_CHUNKS, {"source": p.wanted.source, "chunks": -row.chunks, "now": tx.now})
+            tx.run(_COUNT_CHUNKS, {"source": p.wanted.source, "chunks": -(row.chunks or 0), "now": tx.now})
     for observation, removals in superseded.items():
         bury(tx, removals, observation, seq)
 
@@ -275,7 +278,7 @@ def _quarantined(prepared: Prepared) -> list[str]:
     return sorted({finding for chunk in prepared.chunks if chunk.verdict is Verdict.QUARANTINED for finding in chunk.findings})
 
 
-def _revision(publication: Publication, row: Any, seq: int) -> dict[str, Any]:
+def _revision(publication: Publication, row: _Fenced, seq: int) -> dict[str, Any]:
     wanted_, prepared = publication.wanted, publication.prepared
     rebuilt = row.revision_id is not None and row.digest == prepared.digest and wanted_.kind == 2
     return {
@@ -297,9 +300,6 @@ def _conflict_key(key: str | None) -> str | None:
     return key if key is None or len(key) <= 512 else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
-_HEADING = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str, object]:
     start, end = chunk.span.bytes or (None, None)
     return {
@@ -312,16 +312,16 @@ def _chunk(chunk: Chunk, point: str, revision: int, generation: int) -> dict[str
         "byte_end": end,
         "line_start": chunk.span.lines[0],
         "line_end": chunk.span.lines[1],
-        "heading": _HEADING(chunk.heading),
+        "heading": f"[{', '.join(map(encode_basestring, chunk.heading))}]",
         "verdict": chunk.verdict.value,
         "findings": json.dumps(chunk.findings) if chunk.findings else None,
     }
 
 
-def _row(tx: Write, wanted_: Wanted, epoch: int) -> Any:
+def _row(tx: Write, wanted_: Wanted, epoch: int) -> _Fenced | None:
     """The fenced row, or None if the source's epoch moved on or the version is no longer wanted."""
     tx.hold([wanted_.source])
-    row = tx.row(_FENCE, {"documents": [wanted_.document]})
+    row = _fenced(tx, [wanted_.document]).get(wanted_.document)
     return row if row is not None and row.epoch == epoch and row.wanted == wanted_.version else None
 
 

@@ -7,9 +7,10 @@ one, writes the points, and publishes what is complete. Neither holds a source's
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -45,7 +46,11 @@ class Loader:
         self._origin = origin
         self._reloaded = reloaded
         self._relook = relook
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._claimable = threading.Condition(self._lock)
+        """There is room, and may be more to load."""
+        self._loadable = threading.Condition(self._lock)
+        """Something is ready to be embedded."""
         self._inflight: dict[int, int] = {}
         self._reading: dict[int, int] = {}
         self._ready: dict[int, deque[Job]] = {}
@@ -63,24 +68,25 @@ class Loader:
 
     def stop(self) -> None:
         """Finish the batch in hand and stop; whatever is left stays wanted."""
-        with self._condition:
+        with self._lock:
             self._stopped = True
-            self._condition.notify_all()
+            self._claimable.notify_all()
+            self._loadable.notify_all()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._threads[1].join()
 
     def wake(self) -> None:
         """There may be something new to load."""
-        with self._condition:
+        with self._lock:
             self._dirty = True
-            self._condition.notify_all()
+            self._claimable.notify()
 
     # --- claiming and reading -----------------------------------------------------------------------------------------
 
     def _claim_loop(self) -> None:
         while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._stopped or (self._dirty and self._room()), timeout=1.0)
+            with self._lock:
+                self._claimable.wait_for(lambda: self._stopped or (self._dirty and self._room()), timeout=1.0)
                 if self._stopped:
                     return
                 if not self._room():
@@ -99,8 +105,9 @@ class Loader:
     def _claim(self) -> bool:
         """Hand documents to the readers, one source after the other; whether there may be more at once."""
         with self._plant.store.read() as snapshot:
-            sources = publishing.sources_wanting(snapshot)
-            with self._condition:
+            wanting = publishing.sources_wanting(snapshot)
+            with self._lock:
+                sources = [source for source in wanting if self._reading.get(source, 0) < PER_SOURCE]
                 busy = set(self._inflight)
                 share = max(8, AHEAD_JOBS // max(1, 2 * len(sources)))
                 room = AHEAD_JOBS - len(busy)
@@ -110,15 +117,14 @@ class Loader:
             batch_ = batch[: max(0, room - claimed)]
             if batch_:
                 claimed += len(batch_)
-                with self._condition:
-                    for wanted in batch_:
-                        self._inflight[wanted.document] = source
+                with self._lock:
+                    self._inflight.update((wanted.document, source) for wanted in batch_)
                 self._read_later(source, deque(batch_))
         return claimed > 0 and claimed == sum(len(batch) for _, batch in batches)
 
     def _read_later(self, source: int, batch: deque[Wanted]) -> None:
         """Read `batch` on at most PER_SOURCE readers."""
-        with self._condition:
+        with self._lock:
             lanes = min(PER_SOURCE - self._reading.get(source, 0), len(batch))
             if lanes <= 0:
                 for wanted in batch:
@@ -129,6 +135,7 @@ class Loader:
             self._pool.submit(self._read_lane, source, batch)
 
     def _read_lane(self, source: int, batch: deque[Wanted]) -> None:
+        token = secrets.token_hex(8)
         try:
             origin = self._origin(source)
             with self._plant.store.read() as snapshot:
@@ -141,24 +148,23 @@ class Loader:
                 if origin is None or row is None or self._stopped:
                     self._release(wanted)
                 else:
-                    self._read_one(wanted, origin, row)
+                    self._read_one(wanted, origin, row, f"{token}.{wanted.document}")
         except CatalogError:
             log.exception("loading.catalog_failed", source=source)
             for wanted in tuple(batch):
                 self._release(wanted)
         finally:
-            with self._condition:
+            with self._lock:
                 self._reading[source] -= 1
             self.wake()
 
-    def _read_one(self, wanted: Wanted, origin: Origin, row: SourceRow) -> None:
+    def _read_one(self, wanted: Wanted, origin: Origin, row: SourceRow, incarnation: str) -> None:
         try:
             view = origin.view
             content = origin.connector().read(wanted.uri, wanted.version, view.settings.max_document_bytes)
             prepared = self._plant.prepare(content.data, wanted.uri, view.settings)
-            self._ready_for(
-                Job(wanted, origin, row.epoch, row.namespace, row.indexes, view.settings_digest, prepared, len(content.data), self._plant.clock.now())
-            )
+            now = self._plant.clock.now()
+            self._ready_for(Job(wanted, origin, row.epoch, row.namespace, row.indexes, view.settings_digest, prepared, len(content.data), now, incarnation))
         except VersionGone:
             try:
                 self._plant.store.write(lambda tx: publishing.forget_version(tx, wanted), NORMAL)
@@ -181,10 +187,10 @@ class Loader:
         if prepared.expires_at is not None and prepared.expires_at <= self._plant.clock.now():
             self._refuse(job, "Expired", "Its own time-to-live has passed.", state="expired")
             return
-        with self._condition:
+        with self._lock:
             self._bytes += job.size
             self._ready.setdefault(job.wanted.source, deque()).append(job)
-            self._condition.notify_all()
+            self._loadable.notify()
 
     def _refused(self, job: Job, prepared: Prepared) -> None:
         if prepared.refusal is Refusal.UNSUPPORTED:
@@ -215,15 +221,15 @@ class Loader:
         self._reloaded(wanted.source)
 
     def _release(self, wanted: Wanted) -> None:
-        with self._condition:
+        with self._lock:
             self._inflight.pop(wanted.document, None)
 
     # --- embedding and publishing -------------------------------------------------------------------------------------
 
     def _embed_loop(self) -> None:
         while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._stopped or any(self._ready.values()))
+            with self._lock:
+                self._loadable.wait_for(lambda: self._stopped or any(self._ready.values()))
                 if self._stopped:
                     return
                 batch = Batch(self._embedding.limit)
@@ -247,15 +253,21 @@ class Loader:
                     break
         self._ready = {source: queue for source, queue in self._ready.items() if queue}
 
-    def _finished(self, job: Job, error: TrueupError | None) -> None:
-        with self._condition:
-            self._bytes -= job.size
+    def _finished(self, jobs: Sequence[Job], error: TrueupError | None) -> None:
+        with self._lock:
+            self._bytes -= sum(job.size for job in jobs)
+            if error is None:
+                for job in jobs:
+                    self._inflight.pop(job.wanted.document, None)
+            else:
+                for queue in self._ready.values():
+                    for job in jobs:
+                        if job in queue:
+                            queue.remove(job)
         if error is not None:
-            for queue in list(self._ready.values()):
-                if job in queue:
-                    queue.remove(job)
-            self._fail(job.wanted, error.reason, str(error), retry=True)
+            for job in jobs:
+                self._fail(job.wanted, error.reason, str(error), retry=True)
             return
-        self._release(job.wanted)
-        self._reloaded(job.wanted.source)
+        for source in {job.wanted.source for job in jobs}:
+            self._reloaded(source)
         self.wake()

@@ -17,7 +17,7 @@ from trueup.catalog.store import BULK, NORMAL, Write
 from trueup.errors import CatalogError, TrueupError
 from trueup.model.index import Keys, Point
 from trueup.model.text import Sparse, Vectors
-from trueup.reconcile.embed import SLICE, embedded_text, heading_of, point_id
+from trueup.reconcile.embed import SLICE, embedded_text, heading_of, point_ids
 from trueup.reconcile.origin import Plant
 
 log = structlog.get_logger(__name__)
@@ -115,7 +115,8 @@ class Builder:
                 m.point: m for start in range(0, len(servable), 500) for m in settling.texts(snapshot, [r.point_id for r in servable[start : start + 500]])
             }
         incarnation = secrets.token_hex(8)
-        pairs = [(point_id(document.uid, document.uri, document.digest, generation.spec.id, incarnation, row.ordinal), row.point_id) for row in rows]
+        made = point_ids(document.uid, document.uri, document.digest, generation.spec.id, incarnation, [row.ordinal for row in rows])
+        pairs = [(point, row.point_id) for point, row in zip(made, rows, strict=True)]
         ids = {model: point for point, model in pairs}
         keys = Keys(
             tenant=document.namespace,
