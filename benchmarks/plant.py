@@ -19,6 +19,7 @@ from trueup.catalog.store import SqliteStore
 from trueup.index.edge import EdgeIndex
 from trueup.ingest.kinds import supported
 from trueup.ingest.prepare import prepare
+from trueup.interpreter import tune
 from trueup.model.index import GenerationSpec, Question
 from trueup.model.listing import Hint
 from trueup.model.resources import ContextSource
@@ -87,6 +88,7 @@ class Trueup:
     """A running controller over one home."""
 
     def __init__(self, home: Path, *, watched: bool = False) -> None:
+        tune()
         self.store = SqliteStore(home / "catalog.db", SystemClock())
         self.store.write(lambda tx: migrate.prepare(tx.connection))
         self.index = EdgeIndex(home / "index")
@@ -139,7 +141,7 @@ class Trueup:
             with self.store.read() as read:
                 if not read.value(sa.text(left)):
                     return
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def decided(self, name: str = "bench") -> bool:
         """Whether the source was looked at."""

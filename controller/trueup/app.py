@@ -28,6 +28,7 @@ from trueup.ingest.embedders import EmbedderCache
 from trueup.ingest.kinds import supported
 from trueup.ingest.prepare import PREPARE_VERSION, prepare
 from trueup.ingest.sandbox import Sandbox
+from trueup.interpreter import tune
 from trueup.logs import configure_logs
 from trueup.model.resources import ContextSource
 from trueup.model.text import IngestSettings, Prepared
@@ -87,6 +88,7 @@ def serve(settings: Settings) -> None:
         OSError: the address cannot be had.
     """
     configure_logs()
+    tune()
     os.umask(0o077)
     home = settings.home.resolve()
     with locked(home):
