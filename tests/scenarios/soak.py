@@ -1,6 +1,6 @@
 """`python -m tests.scenarios.soak MINUTES [--json FILE] [--seed N]`: F9.
 
-Random mutations and faults over folders and repositories, servers killed and stopped, the index removed and replaced by older
+Random mutations and faults over folders and repositories, servers killed and stopped, clocks that jump, the index removed and replaced by older
 copies, declarations changed, while a prober asks all the time and the oracle judges every answer. Exit 1 at the first hint of a lie.
 """
 
@@ -46,6 +46,8 @@ class Soak:
         self.stage = Stage("soak", self.installation, self.host)
         self.copies: list[Path] = []
         self.did: Counter[str] = Counter()
+        self.ahead = 0.0
+        """Seconds by which the server's wall clock is ahead."""
         self.origins: list[Origin] = [self.stage.tree(f"dir{n}") for n in range(SOURCES)]
         self.origins += [self.stage.repo(f"git{n}") for n in range(SOURCES)]
         self.locks = {origin.key: threading.Lock() for origin in self.origins}
@@ -133,13 +135,21 @@ class Soak:
         self._up()
 
     def _down(self, how: Callable[[], None]) -> None:
-        for origin in self.origins:
-            with self.locks[origin.key]:
-                self.stage.truth.outage(origin.key)
+        self._blind()
         how()
 
     def _up(self) -> None:
         self.installation.start()
+        self._seeing()
+
+    def _blind(self) -> None:
+        """The server cannot know what is true for a while."""
+        for origin in self.origins:
+            with self.locks[origin.key]:
+                self.stage.truth.outage(origin.key)
+
+    def _seeing(self) -> None:
+        """It can again, but for the sources that are ill."""
         for origin in self.origins:
             with self.locks[origin.key]:
                 self.stage.truth.recovered(origin.key)
@@ -148,17 +158,19 @@ class Soak:
 
     def freeze(self) -> None:
         """The whole process stands still for a moment."""
-        for origin in self.origins:
-            with self.locks[origin.key]:
-                self.stage.truth.outage(origin.key)
+        self._blind()
         self.installation.freeze()
         time.sleep(self.dice.uniform(0.5, 3.0))
         self.installation.thaw()
-        for origin in self.origins:
-            with self.locks[origin.key]:
-                self.stage.truth.recovered(origin.key)
-                if origin.key in self.ill:
-                    self.stage.truth.outage(origin.key)
+        self._seeing()
+
+    def jump(self) -> None:
+        """The wall clock jumps ahead, or back to where it should be."""
+        self.ahead = 0.0 if self.ahead else self.dice.choice((15.0, 600.0))
+        self._blind()
+        self.installation.shift_clock(self.ahead)
+        time.sleep(2.0)  # it is noticed within a second, and what was stale by it is read again
+        self._seeing()
 
     def redeclare(self) -> None:
         """Another cutting, a request, or the resource deleted and declared anew."""
@@ -197,7 +209,7 @@ class Soak:
                 while time.monotonic() < ends and not self.stage.truth.violations and not failures:
                     time.sleep(self.dice.uniform(0.5, 4.0))
                     self.get_well()
-                    event = self.dice.choices((self.fall_ill, self.kill, self.restore_index, self.freeze, self.redeclare), (5, 2, 1, 1, 3))[0]
+                    event = self.dice.choices((self.fall_ill, self.kill, self.restore_index, self.freeze, self.jump, self.redeclare), (5, 2, 1, 1, 1, 3))[0]
                     self.did[event.__name__] += 1
                     event()
                     self.stage.truth.forget_before(time.time() - KEPT)

@@ -1,7 +1,7 @@
 """`trueup serve` as it is, begun in no time and watched from inside: for tests that kill it a hundred times.
 
 Run as a script with the name of a FIFO and the arguments of `trueup`. It imports the program once, and for each line in the FIFO
-forks a process that runs it. A line in the file EMBEDDED tells of each text that is embedded, and each takes as long as a real
+forks a process that runs it. The file CLOCK holds the seconds (a double) by which its wall clock is off. A line in the file EMBEDDED tells of each text that is embedded, and each takes as long as a real
 model would need (EMBED_SECONDS), so that a kill has something to interrupt.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import mmap
 import os
 import signal
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -39,6 +41,13 @@ def counted(self: embedders.VectorEmbedder, texts: Sequence[str]) -> list[Vector
     return _embed(self, texts)
 
 
+def shifted(file: Path) -> None:
+    """Put the program's wall clock off by what the file says at each moment; the forks share it."""
+    with file.open("r+b") as opened:
+        shift = mmap.mmap(opened.fileno(), 8)
+    trueup.app.SystemClock.now = lambda _: time.time() + struct.unpack("d", shift)[0]  # type: ignore[method-assign]
+
+
 def fork(fifo: Path, arguments: list[str]) -> int:
     """A process that runs the program; it ends with this one."""
     child = os.fork()
@@ -55,7 +64,8 @@ def fork(fifo: Path, arguments: list[str]) -> int:
 
 def serve(fifo: Path, arguments: list[str]) -> None:
     """Fork once for each line, when the process before is dead."""
-    assert trueup.app  # imported for the forks, with the connectors
+    assert trueup.sources  # the connectors are imported for the forks
+    shifted(Path(os.environ["CLOCK"]))
     embedders.VectorEmbedder.embed = counted  # type: ignore[method-assign]
     os.mkfifo(fifo)
     child = None
