@@ -6,11 +6,13 @@ import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
 
 from trueup.catalog.announcing import OUTBOX, TOMBSTONES, WANTED
+from trueup.catalog.hot import Hot, HotByIds
 from trueup.catalog.store import Read, Write
 from trueup.decide.diff import Add, Change, Known
 from trueup.decide.freshness import NEVER
@@ -20,7 +22,10 @@ from trueup.model.listing import WHOLE, Gap, Item, Kind, Scope, covered
 UNDECIDED = 9
 """`wanted_class` of rows that a look has listed but not decided yet: they are not loaded."""
 
-_KNOWN = "SELECT id, uri, version, state, identity, size, wanted FROM document WHERE source_id = :source"
+_COLUMNS = "SELECT id, uri, version, state, identity, size FROM document"
+_BELOW = "uri > :low AND uri < :high"
+_ANY_BELOW = Hot("SELECT 1 FROM document WHERE source_id = ? AND uri > ? AND uri < ? LIMIT 1")
+_URI = attrgetter("uri")
 _IN_PREFIX = "(uri = :p OR (uri > :low AND uri < :high))"
 
 
@@ -33,13 +38,18 @@ def within(prefix: str) -> tuple[str, dict[str, str]]:
 
 def known(read: Read, source: int, scope: Scope) -> Iterator[Known]:
     """The documents of `source` in `scope`, ascending by uri, streamed."""
-    return heapq.merge(*(_known(read, source, prefix) for prefix in ((WHOLE,) if scope.whole else scope.prefixes)), key=lambda k: k.uri)
+    if scope.whole:
+        return _streamed(read, source, "1 = 1", {})
+    prefixes = sorted(set(scope.prefixes))
+    # Most prefixes are single documents: these are read together, and only those with something below them one by one.
+    single = sorted(map(Known._make, read.hot_by_ids(HotByIds(f"{_COLUMNS} WHERE source_id = {source:d} AND uri"), prefixes)), key=_URI)
+    folders = [prefix for prefix in prefixes if read.hot(_ANY_BELOW, source, prefix + "/", prefix + "0")]
+    below = [_streamed(read, source, _BELOW, {"low": prefix + "/", "high": prefix + "0"}) for prefix in folders]
+    return heapq.merge(single, *below, key=_URI)
 
 
-def _known(read: Read, source: int, prefix: str) -> Iterator[Known]:
-    condition, params = within(prefix)
-    for row in read.stream(sa.text(f"{_KNOWN} AND {condition} ORDER BY uri"), {"source": source, **params}):
-        yield Known(row[0], row[1], row[2], row[3], row[4], row[5], row[6] is not None)
+def _streamed(read: Read, source: int, condition: str, params: Mapping[str, str]) -> Iterator[Known]:
+    return map(Known._make, read.stream(sa.text(f"{_COLUMNS} WHERE source_id = :source AND {condition} ORDER BY uri"), {"source": source, **params}))
 
 
 _COUNT = sa.text("SELECT count(*) FROM document WHERE source_id = :source AND state = :state")
@@ -50,9 +60,9 @@ def count(read: Read, source: int, state: str) -> int:
     return int(read.value(_COUNT, {"source": source, "state": state}))
 
 
-_OF_IDENTITY = sa.text(
-    "SELECT id, uri, version, state, identity, size, wanted FROM document WHERE source_id = :source AND state = 'live' AND identity IN :identities"
-).bindparams(sa.bindparam("identities", expanding=True))
+_OF_IDENTITY = sa.text(f"{_COLUMNS} WHERE source_id = :source AND state = 'live' AND identity IN :identities").bindparams(
+    sa.bindparam("identities", expanding=True)
+)
 
 
 def live_with(read: Read, source: int, identities: Sequence[str]) -> list[Known]:
@@ -62,7 +72,7 @@ def live_with(read: Read, source: int, identities: Sequence[str]) -> list[Known]
         for start in range(0, len(identities), 500)
         for row in read.rows(_OF_IDENTITY, {"source": source, "identities": list(identities[start : start + 500])})
     ]
-    return [Known(row[0], row[1], row[2], row[3], row[4], row[5], row[6] is not None) for row in rows]
+    return [Known._make(row) for row in rows]
 
 
 _DIGESTS = sa.text("SELECT d.id, r.digest FROM document d JOIN revision r ON r.id = d.revision_id WHERE d.id IN :documents").bindparams(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trueup.errors import ListingBroken
 from trueup.model.listing import Complete, Item, Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A document as the catalog has it. `state` as in the table `document`; `wanted` tells whether a version is queued."""
+class Known(NamedTuple):
+    """A document as the catalog has it. `state` as in the table `document`. A tuple, because a quiet look makes one of each row."""
 
     id: int
     uri: str
@@ -19,7 +19,6 @@ class Known:
     state: str
     identity: str | None
     size: int | None
-    wanted: bool
 
 
 @dataclass(frozen=True, slots=True)

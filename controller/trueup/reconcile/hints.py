@@ -14,7 +14,7 @@ QUIET = 0.03
 PATIENCE = 0.12
 """Seconds after which it becomes due however many hints follow: a busy folder is still looked at."""
 MOST = 256
-"""Prefixes beyond which a whole look is cheaper than many partial ones."""
+"""Prefixes of one look: beyond them, the folders that they lie in are looked at, and beyond as many of these, everything."""
 
 
 @dataclass(slots=True)
@@ -72,13 +72,17 @@ class Hints:
 
 def scope_of(prefixes: set[str]) -> Scope:
     """The scope that covers `prefixes`, without those that another one covers already."""
-    if WHOLE in prefixes or len(prefixes) > MOST:
-        return Scope()
-    kept: list[str] = []
-    for prefix in sorted(prefixes):
-        if not any(prefix.startswith(k + "/") for k in kept):
-            kept.append(prefix)
-    return Scope(tuple(kept))
+    kept = _outermost(prefixes)
+    if len(kept) > MOST:
+        kept = _outermost({prefix.rpartition("/")[0] for prefix in kept})
+    return Scope() if WHOLE in kept or len(kept) > MOST else Scope(tuple(sorted(kept)))
+
+
+def _outermost(prefixes: set[str]) -> set[str]:
+    """Those of `prefixes` that lie below no other."""
+    if WHOLE in prefixes:
+        return {WHOLE}
+    return {prefix for prefix in prefixes if not any(prefix[:end] in prefixes for end in range(len(prefix)) if prefix[end] == "/")}
 
 
 def merge(a: Scope | None, b: Scope) -> Scope:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
 from operator import itemgetter
 from stat import S_ISDIR, S_ISREG
 
@@ -166,65 +166,71 @@ class Walk:
             SourceTimeout: the file system took too long.
         """
         last = None
-        for key in sorted(filter(None, (self._key(root, prefix) for prefix in set(prefixes)))):
+        for key, status in sorted(self._places(root, prefixes), key=itemgetter(0)):
             if last is not None and key.startswith(last):
                 continue  # below a folder that has been listed
             if not key.endswith("/"):
-                yield from self._single(root, key)
+                item = self.item(key, status)
+                if item is not None:
+                    yield item
                 continue
             last = key
             try:
-                yield from self.tree(self._open(root, key[:-1], listing=True), key)
+                yield from self.tree(self._folder(root, key[:-1]), key)
             except ForbiddenFolder:
                 continue
             except OSError as error:
                 self._gap(key[:-1], error)
 
-    def _key(self, root: int, prefix: str) -> str | None:
-        """`prefix` as it sorts: with a slash if it is a folder; None if there is nothing to list."""
+    def _places(self, root: int, prefixes: tuple[str, ...]) -> Iterator[tuple[str, os.stat_result]]:
+        """Those of `prefixes` that are there, as they sort (a folder with a slash), and their status. Neighbours are looked up in
+        one opened folder: after many changes they are most of them.
+        """
+        for parent, neighbours in groupby(sorted(set(prefixes), key=_parent), key=_parent):
+            above = parent.split("/") if parent else []
+            if not all(self._selection.enters("/".join(above[:depth])) for depth in range(1, len(above) + 1)):
+                continue
+            try:
+                folder = pass_to(self._forbidden, root, components(parent) if parent else ())
+            except ValueError:
+                continue
+            except OSError as error:
+                for prefix in neighbours:
+                    self._missing(prefix, error)
+                continue
+            try:
+                for prefix in neighbours:
+                    status = self._status(folder, prefix)
+                    if status is not None and not S_ISDIR(status.st_mode):
+                        yield prefix, status
+                    elif status is not None and self._selection.enters(prefix):
+                        yield prefix + "/", status
+            finally:
+                os.close(folder)
+
+    def _status(self, folder: int, uri: str) -> os.stat_result | None:
+        """The status of `uri`, which lies in `folder`; None if there is nothing to list."""
         try:
-            names = components(prefix)
+            return os.stat(components(uri)[-1], dir_fd=folder, follow_symlinks=False)
         except ValueError:
             return None
-        folders = prefix.split("/")
-        if not all(self._selection.enters("/".join(folders[:depth])) for depth in range(1, len(folders))):
-            return None
-        try:
-            folder = self._open(root, prefix, listing=False)
-            try:
-                status = os.stat(names[-1], dir_fd=folder, follow_symlinks=False)
-            finally:
-                os.close(folder)
         except OSError as error:
-            if error.errno not in ABSENT:
-                self._gap(prefix, error)
+            self._missing(uri, error)
             return None
-        if not S_ISDIR(status.st_mode):
-            return prefix
-        return prefix + "/" if self._selection.enters(prefix) else None
 
-    def _open(self, root: int, uri: str, *, listing: bool) -> int:
-        """The folder that holds `uri`, or with `listing` the folder `uri` itself, readable."""
+    def _missing(self, uri: str, error: OSError) -> None:
+        if error.errno not in ABSENT:
+            self._gap(uri, error)
+
+    def _folder(self, root: int, uri: str) -> int:
+        """The folder `uri`, readable."""
         names = components(uri)
-        folder = pass_to(self._forbidden, root, names[:-1])
-        if not listing:
-            return folder
+        above = pass_to(self._forbidden, root, names[:-1])
         try:
-            return open_folder(self._forbidden, folder, names[-1])
+            return open_folder(self._forbidden, above, names[-1])
         finally:
-            os.close(folder)
+            os.close(above)
 
-    def _single(self, root: int, uri: str) -> Iterator[Item]:
-        try:
-            folder = self._open(root, uri, listing=False)
-            try:
-                status = os.stat(components(uri)[-1], dir_fd=folder, follow_symlinks=False)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            if error.errno not in ABSENT:
-                self._gap(uri, error)
-            return
-        item = self.item(uri, status)
-        if item is not None:
-            yield item
+
+def _parent(uri: str) -> str:
+    return uri.rpartition("/")[0]
