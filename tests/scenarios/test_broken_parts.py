@@ -15,7 +15,7 @@ from tests.scenarios.harness.inside import Inside
 from tests.scenarios.harness.stage import SLACK, Stage, parsed
 from trueup.catalog import serving
 from trueup.catalog.store import Store
-from trueup.errors import CatalogError
+from trueup.errors import CatalogError, SourceUnavailable
 from trueup.gate.identity import mint
 from trueup.model.index import GenerationSpec, Point
 from trueup.model.principal import Role
@@ -44,7 +44,7 @@ def test_a_clock_that_jumps_makes_nothing_fresh(house: House, shift: float) -> N
     stage.up(origin, interval="2s", freshness={"maxStaleness": "5m"})
     stage.serves_truth(origin)
     stage.truth.outage(origin.key)
-    installation.faults.outage = ConnectionError("made by a test")
+    installation.faults.outage = SourceUnavailable(why="a test has made it so")
     installation.clock.shift = shift
     for _ in range(20):
         answer = stage.reader.send("POST", "/v1/retrieve", {"query": COMMON, "sources": [origin.key]})

@@ -17,6 +17,7 @@ from tests.scenarios.harness.stage import Stage
 from trueup.catalog import publishing
 from trueup.decide import delivery
 from trueup.decide.delivery import Why
+from trueup.errors import SourceUnavailable
 from trueup.gate import reach, verify
 from trueup.model.index import Keys
 from trueup.reconcile import look
@@ -43,7 +44,7 @@ def ended_lease(stage: Stage, house: Inside) -> None:
     stage.fill(origin, 2)
     stage.up(origin, interval="1s", freshness={"maxStaleness": "2s"})
     stage.serves_truth(origin)
-    house.faults.outage = ConnectionError("made by a test")
+    house.faults.outage = SourceUnavailable(why="a test has made it so")
     stage.until(lambda: not stage.served(origin), 2 + 4, "withheld")
 
 
