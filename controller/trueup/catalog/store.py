@@ -359,7 +359,8 @@ class SqliteStore(Store):
         reader = sa.create_engine(
             f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=16, max_overflow=64, pool_use_lifo=True, connect_args={"check_same_thread": False}
         )
-        _prepare(reader, "BEGIN", ("PRAGMA query_only = 1", "PRAGMA cache_size = -16384", "PRAGMA mmap_size = 1073741824", "PRAGMA busy_timeout = 10000"))
+        # Mapped pages count as the process's memory: a look at a million documents would map every one of them.
+        _prepare(reader, "BEGIN", ("PRAGMA query_only = 1", "PRAGMA cache_size = -16384", "PRAGMA mmap_size = 134217728", "PRAGMA busy_timeout = 10000"))
         writer = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
         _prepare(
             writer,
