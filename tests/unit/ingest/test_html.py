@@ -197,7 +197,7 @@ def test_child_is_not_trusted(code: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("memory", "cpu", "page"),
-    [(150 << 20, 10, b"<p>x</p>" * 400_000), (1 << 30, 0, b"<p>" + b"<i>x</i>" * 400_000)],
+    [(150 << 20, 10, b"<p>x</p>" * 400_000), (1 << 30, 0, b"<p>" + b"<i>x</i>" * 1_900_000)],
     ids=["memory", "cpu"],
 )
 def test_limits_bite(memory: int, cpu: int, page: bytes) -> None:
